@@ -1,0 +1,116 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Each installs what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+
+VENV := .venv
+BIN := $(VENV)/bin
+REPORTS := build/reports
+MINIMUM_LINE_COVERAGE := 80
+
+CPP_FILES := $(shell find cpp tests/cpp $(wildcard benchmarks) -name '*.hpp' -o -name '*.cpp')
+BUILD_INPUTS := $(filter cpp/%,$(CPP_FILES)) CMakeLists.txt pyproject.toml
+
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+
+# Of ctest's lines: failures and the summary.
+ONLY_FAILURES := grep -vE '^ +Start +[0-9]+:| Passed +[0-9.]+ sec$$'
+
+# GCC 12's and 13's thread sanitizer cannot map its shadow under strong address randomisation.
+FIXED_ADDRESSES = $$(setarch --addr-no-randomize true 2>/dev/null && echo setarch --addr-no-randomize)
+
+# The pinned requirements of dependency groups in pyproject.toml.
+group = $$($(BIN)/python -c 'import sys, tomllib; \
+	groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
+	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
+
+.DEFAULT_GOAL := help
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install the system packages (apt; with sudo when not root)
+	@tools/install_deps.sh
+
+setup: $(VENV)/.tools | deps ## Make the virtual environment with the pinned tools
+
+build: $(VENV)/.installed | deps ## Build the core (release) and install the package into .venv
+
+demo: build ## Run the demonstration
+	@$(BIN)/llmopt-stream demo
+
+test: ## Run every check in stages, each with its time
+	+@tools/test.sh
+
+test-cpp: | deps $(VENV)/.tools ## Run the C++ tests under sanitizers and report line coverage
+	@cmake --preset asan --log-level=WARNING >/dev/null
+	@cmake --build --preset asan
+	@mkdir -p $(REPORTS)
+	@find build/asan -name '*.gcda' -delete
+	@ctest --preset asan --parallel $(JOBS) --output-junit $(CURDIR)/$(REPORTS)/cpp.xml | $(ONLY_FAILURES)
+	@$(BIN)/gcovr --root . --object-directory build/asan --filter cpp/ --exclude-throw-branches \
+		-j $(JOBS) --print-summary --txt $(REPORTS)/coverage.txt --fail-under-line $(MINIMUM_LINE_COVERAGE)
+
+test-python: build $(VENV)/.tools ## Run the Python tests, doc tests and README blocks
+	@mkdir -p $(REPORTS)
+	@$(BIN)/python -m pytest --hypothesis-profile=ci --junit-xml=$(REPORTS)/python.xml -q
+
+lint: lint-quick ## Run every linter, clang-tidy included (slow)
+	@$(BIN)/python -m pip install --quiet $(call group,tidy)
+	@cmake --preset dev --log-level=WARNING >/dev/null
+	@printf '%s\n' $(filter %.cpp,$(filter cpp/% tests/cpp/%,$(CPP_FILES))) | \
+		xargs -P $(JOBS) -n 1 $(BIN)/clang-tidy --quiet -p build/dev
+
+lint-quick: $(VENV)/.tools
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/clang-format --dry-run --Werror $(CPP_FILES)
+
+format: $(VENV)/.tools ## Lay out all sources
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/clang-format -i $(CPP_FILES)
+
+stubs: build $(VENV)/.tools ## Write python/llmopt_stream/_core.pyi anew from the built module
+	@$(BIN)/python tools/generate_stubs.py python/llmopt_stream/_core.pyi
+
+tsan: | deps ## Run the C++ tests under the thread sanitizer
+	@cmake --preset tsan --log-level=WARNING >/dev/null
+	@cmake --build --preset tsan
+	@$(FIXED_ADDRESSES) ctest --preset tsan --parallel $(JOBS) | $(ONLY_FAILURES)
+
+bench: build ## Run the benchmarks on the release build
+	@for bench in benchmarks/python/bench_*.py; do \
+		[ -e "$$bench" ] || { echo "no benchmarks yet"; break; }; \
+		$(BIN)/python "$$bench" || exit 1; \
+	done
+
+clean: ## Remove the virtual environment and everything built
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.created: | deps
+	@echo "==> creating $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.builder: pyproject.toml $(VENV)/.created
+	@echo "==> installing the build tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet $(call group,build)
+	@touch $@
+
+$(VENV)/.tools: pyproject.toml $(VENV)/.builder
+	@echo "==> installing the test and lint tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet $(call group,test lint)
+	@touch $@
+
+$(VENV)/.installed: $(BUILD_INPUTS) $(VENV)/.builder
+	@echo "==> building the core and installing the package into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
+		--config-settings=cmake.define.LLMOPT_STREAM_WERROR=ON --editable .
+	@touch $@
