@@ -1,0 +1,290 @@
+#include "record/batch_builder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "record/iso8601.hpp"
+#include "record/key.hpp"
+
+namespace llmopt_stream {
+namespace {
+
+constexpr std::size_t kInitialCapacity = 256;
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+
+// Integers outside these are nearly always another unit than microseconds.
+constexpr Timestamp kPlausibleBegin = 631'152'000'000'000;      // 1990-01-01
+constexpr Timestamp kPlausibleEnd = 253'402'300'800'000'000;    // 10000-01-01
+
+/// false also for NaN.
+bool fits_int64(double value) { return value >= -0x1p63 && value < 0x1p63; }
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(const Schema& schema) : time_unit_(schema.time_unit), key_parts_(schema.key_paths.size()) {
+    columns_.reserve(schema.values.size());
+    for (const ValueField& field : schema.values) {
+        columns_.emplace_back().type = field.type;
+    }
+}
+
+void BatchBuilder::clear() noexcept {
+    size_ = 0;
+    for (Column& column : columns_) {
+        column.all_present = true;
+    }
+    dictionary_.clear();
+    any_rejected_ = false;
+    input_records_ = 0;
+    malformed_.fill(0);
+    has_suspicious_time_ = false;
+    records_before_suspicious_ = 0;
+}
+
+void BatchBuilder::begin_record() {
+    if (size_ == capacity_) {
+        grow();
+    }
+    has_time_ = false;
+    for (Column& column : columns_) {
+        column.is_set = false;
+    }
+    for (KeyPart& part : key_parts_) {
+        part.is_set = false;
+    }
+}
+
+void BatchBuilder::grow() {
+    const std::size_t capacity = std::max(kInitialCapacity, capacity_ * 2);
+    times_.resize(capacity);
+    keys_.resize(capacity);
+    input_index_.resize(capacity);
+    for (Column& column : columns_) {
+        if (column.type == FieldType::kFloat64) {
+            column.float64.resize(capacity);
+        } else {
+            column.int64.resize(capacity);
+            column.present.resize(capacity);
+        }
+    }
+    capacity_ = capacity;
+}
+
+Malformed BatchBuilder::store_time(Timestamp time) noexcept {
+    if (has_time_) {
+        return Malformed::kDuplicateField;
+    }
+    has_time_ = true;
+    times_[size_] = time;
+    return Malformed::kNone;
+}
+
+Malformed BatchBuilder::store_unspecified_time(Timestamp micros) noexcept {
+    if (micros >= kPlausibleBegin && micros < kPlausibleEnd) {
+        return store_time(micros);
+    }
+    if (micros < kPlausibleBegin && !has_suspicious_time_) {
+        has_suspicious_time_ = true;
+        suspicious_time_ = micros;
+        records_before_suspicious_ = size_;
+    }
+    return Malformed::kTimeInvalid;
+}
+
+Malformed BatchBuilder::set_time(std::int64_t count) noexcept {
+    std::int64_t micros = 0;
+    switch (time_unit_) {
+        case TimeUnit::kUnspecified: return store_unspecified_time(count);
+        case TimeUnit::kMicrosecond: return store_time(count);
+        case TimeUnit::kNanosecond: return store_time(count / 1000 - (count % 1000 < 0 ? 1 : 0));
+        case TimeUnit::kMillisecond:
+            return __builtin_mul_overflow(count, 1000, &micros) ? Malformed::kTimeInvalid : store_time(micros);
+        case TimeUnit::kSecond:
+            return __builtin_mul_overflow(count, 1'000'000, &micros) ? Malformed::kTimeInvalid : store_time(micros);
+    }
+    return Malformed::kTimeInvalid;
+}
+
+Malformed BatchBuilder::set_time(double count) noexcept {
+    double micros = count;
+    switch (time_unit_) {
+        case TimeUnit::kUnspecified:
+        case TimeUnit::kMicrosecond: break;
+        case TimeUnit::kNanosecond: micros = count / 1e3; break;
+        case TimeUnit::kMillisecond: micros = count * 1e3; break;
+        case TimeUnit::kSecond: micros = count * 1e6; break;
+    }
+    if (!fits_int64(micros)) {
+        return Malformed::kTimeInvalid;
+    }
+    // Nothing at or above 2^52 has a fraction, so rounding cannot leave the range.
+    const auto rounded = static_cast<Timestamp>(std::nearbyint(micros));
+    return time_unit_ == TimeUnit::kUnspecified ? store_unspecified_time(rounded) : store_time(rounded);
+}
+
+Malformed BatchBuilder::set_time_text(std::string_view text) noexcept {
+    const std::optional<Timestamp> time = parse_iso8601(text);
+    return time ? store_time(*time) : Malformed::kTimeInvalid;
+}
+
+Malformed BatchBuilder::set_time_micros(Timestamp time) noexcept { return store_time(time); }
+
+void BatchBuilder::store_missing(Column& column) noexcept {
+    if (column.type == FieldType::kFloat64) {
+        column.float64[size_] = kMissing;
+    } else {
+        column.int64[size_] = 0;
+        column.present[size_] = 0;
+    }
+}
+
+Malformed BatchBuilder::set_value(std::size_t index, double value) noexcept {
+    Column& column = columns_[index];
+    if (column.is_set) {
+        return Malformed::kDuplicateField;
+    }
+    column.is_set = true;
+    if (column.type == FieldType::kFloat64) {
+        column.float64[size_] = value;
+    } else if (fits_int64(value) && value == std::trunc(value)) {
+        column.int64[size_] = static_cast<std::int64_t>(value);
+        column.present[size_] = 1;
+    } else {
+        store_missing(column);
+    }
+    return Malformed::kNone;
+}
+
+Malformed BatchBuilder::set_value(std::size_t index, std::int64_t value) noexcept {
+    Column& column = columns_[index];
+    if (column.is_set) {
+        return Malformed::kDuplicateField;
+    }
+    column.is_set = true;
+    if (column.type == FieldType::kFloat64) {
+        column.float64[size_] = static_cast<double>(value);
+    } else {
+        column.int64[size_] = value;
+        column.present[size_] = 1;
+    }
+    return Malformed::kNone;
+}
+
+Malformed BatchBuilder::set_value_unusable(std::size_t index) noexcept {
+    Column& column = columns_[index];
+    if (column.is_set) {
+        return Malformed::kDuplicateField;
+    }
+    column.is_set = true;
+    store_missing(column);
+    return Malformed::kNone;
+}
+
+template <typename Append>
+Malformed BatchBuilder::store_key(std::size_t field, Append append) {
+    KeyPart& part = key_parts_[field];
+    if (part.is_set) {
+        return Malformed::kDuplicateField;
+    }
+    part.is_set = true;
+    part.encoded.clear();
+    append(part.encoded);
+    return Malformed::kNone;
+}
+
+Malformed BatchBuilder::set_key_null(std::size_t field) { return store_key(field, key_encoding::append_null); }
+
+Malformed BatchBuilder::set_key(std::size_t field, bool value) {
+    return store_key(field, [value](std::string& out) { key_encoding::append_bool(out, value); });
+}
+
+Malformed BatchBuilder::set_key(std::size_t field, std::int64_t value) {
+    return store_key(field, [value](std::string& out) { key_encoding::append_int(out, value); });
+}
+
+Malformed BatchBuilder::set_key(std::size_t field, std::uint64_t value) {
+    return store_key(field, [value](std::string& out) { key_encoding::append_uint(out, value); });
+}
+
+Malformed BatchBuilder::set_key(std::size_t field, double value) {
+    return store_key(field, [value](std::string& out) { key_encoding::append_double(out, value); });
+}
+
+Malformed BatchBuilder::set_key(std::size_t field, std::string_view value) {
+    return store_key(field, [value](std::string& out) { key_encoding::append_text(out, value); });
+}
+
+std::uint32_t BatchBuilder::intern_key() {
+    if (key_parts_.size() == 1 && key_parts_.front().is_set) {
+        return dictionary_.intern(key_parts_.front().encoded);
+    }
+    key_scratch_.clear();
+    for (const KeyPart& part : key_parts_) {
+        if (part.is_set) {
+            key_scratch_.append(part.encoded);
+        } else {
+            key_encoding::append_null(key_scratch_);
+        }
+    }
+    return dictionary_.intern(key_scratch_);
+}
+
+Malformed BatchBuilder::end_record() {
+    if (!has_time_) {
+        reject(Malformed::kTimeMissing);
+        return Malformed::kTimeMissing;
+    }
+    for (Column& column : columns_) {
+        if (!column.is_set) {
+            store_missing(column);
+        }
+        // Only an accepted record may say so: a rejected one leaves its slot to the next.
+        column.all_present &= column.type == FieldType::kFloat64 || column.present[size_] != 0;
+    }
+    keys_[size_] = intern_key();
+    if (any_rejected_) {
+        input_index_[size_] = static_cast<std::uint32_t>(input_records_);
+    }
+    ++size_;
+    ++input_records_;
+    return Malformed::kNone;
+}
+
+void BatchBuilder::reject(Malformed why) {
+    if (!any_rejected_) {
+        any_rejected_ = true;
+        std::iota(input_index_.begin(), input_index_.begin() + static_cast<std::ptrdiff_t>(size_), 0U);
+    }
+    ++malformed_[static_cast<std::size_t>(why)];
+    ++input_records_;
+}
+
+RecordBatch BatchBuilder::batch() const {
+    RecordBatch batch;
+    batch.size = size_;
+    batch.event_time = {times_.data(), size_};
+    batch.key = {keys_.data(), size_};
+    batch.keys = &dictionary_;
+    batch.values.reserve(columns_.size());
+    for (const Column& column : columns_) {
+        ValueColumn& values = batch.values.emplace_back();
+        values.type = column.type;
+        if (column.type == FieldType::kFloat64) {
+            values.float64 = {column.float64.data(), size_};
+        } else {
+            values.int64 = {column.int64.data(), size_};
+            if (!column.all_present) {
+                values.present = {column.present.data(), size_};
+            }
+        }
+    }
+    if (any_rejected_) {
+        batch.input_index = {input_index_.data(), size_};
+    }
+    batch.input_records = input_records_;
+    return batch;
+}
+
+}  // namespace llmopt_stream

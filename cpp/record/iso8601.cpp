@@ -1,0 +1,189 @@
+#include "record/iso8601.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "record/ascii_digits.hpp"
+
+namespace llmopt_stream {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kMinute = 60 * kSecond;
+constexpr std::int64_t kHour = 60 * kMinute;
+constexpr std::int64_t kDay = 24 * kHour;
+constexpr std::size_t kMicrosecondDigits = 6;
+constexpr std::size_t kMaxFractionDigits = 9;
+
+/// Reads a text from left to right and remembers whether anything was amiss, so that
+/// the checks of a fixed layout cost one branch together.
+class Cursor {
+public:
+    explicit Cursor(std::string_view text) : text_(text) {}
+
+    [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
+    [[nodiscard]] char peek() const { return at_end() ? '\0' : text_[at_]; }
+    [[nodiscard]] bool has(std::size_t count) const { return text_.size() - at_ >= count; }
+    void skip() { ++at_; }
+    /// At a time of day: whether it is hh:mm:ss and not hh:mm with a zone or nothing behind it.
+    [[nodiscard]] bool has_seconds() const { return has(8) && text_[at_ + 5] == ':'; }
+
+    /// The next three methods require has() of what they read.
+    [[nodiscard]] unsigned two_digits() {
+        const unsigned tens = digit(text_[at_]);
+        const unsigned ones = digit(text_[at_ + 1]);
+        at_ += 2;
+        return tens * 10 + ones;
+    }
+    void expect(char c) { valid_ &= text_[at_++] == c; }
+
+    /// Eight characters that are digits where `layout` has '0' and equal to it elsewhere.
+    /// Byte i of the result is the number of two digits that starts there.
+    [[nodiscard]] std::uint64_t pairs_of_digits(const char (&layout)[9]) {
+        const std::uint64_t expected = ascii_digits::load(layout);
+        const std::uint64_t values = ascii_digits::load(text_.data() + at_) ^ expected;
+        at_ += 8;
+        valid_ &= (((values + limits_of(layout)) | values) & ascii_digits::kHighBits) == 0;
+        return values * 10 + (values >> 8);
+    }
+
+    /// Behind the decimal point: a fraction of just six digits that another character follows.
+    [[nodiscard]] std::optional<unsigned> six_digits() {
+        if (!has(7)) {
+            return std::nullopt;
+        }
+        const std::uint64_t word = ascii_digits::load(text_.data() + at_ - 1) >> 8;
+        if (ascii_digits::count_leading_digits(word) != 6) {
+            return std::nullopt;
+        }
+        at_ += 6;
+        return static_cast<unsigned>(ascii_digits::value(word, 6));
+    }
+
+    void require(bool condition) { valid_ &= condition; }
+    [[nodiscard]] bool valid() const { return valid_; }
+
+private:
+    /// What sets a byte's high bit when added to more than 9 for a digit, more than 0 elsewhere.
+    static constexpr std::uint64_t limits_of(const char (&layout)[9]) {
+        std::uint64_t limits = 0;
+        for (int i = 7; i >= 0; --i) {
+            limits = limits << 8 | (layout[i] == '0' ? 0x76 : 0x7F);
+        }
+        return limits;
+    }
+
+    unsigned digit(char c) {
+        const unsigned value = static_cast<unsigned char>(c) - unsigned{'0'};
+        valid_ &= value <= 9;
+        return value & 0xF;  // small even if it is no digit, so that sums cannot overflow
+    }
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    bool valid_ = true;
+};
+
+unsigned byte(std::uint64_t word, int index) { return static_cast<unsigned>(word >> (8 * index)) & 0xFF; }
+
+/// Days from the epoch to the date at the cursor, which has ten characters for it.
+std::int64_t read_date(Cursor& cursor) {
+    const std::uint64_t pairs = cursor.pairs_of_digits("0000-00-");
+    const unsigned year = byte(pairs, 0) * 100 + byte(pairs, 2);
+    const unsigned month = byte(pairs, 5);
+    const unsigned day = cursor.two_digits();
+    const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(year)}, std::chrono::month{month},
+                                           std::chrono::day{day}};
+    cursor.require(year >= 1 && date.ok());
+    return cursor.valid() ? std::chrono::sys_days{date}.time_since_epoch().count() : 0;
+}
+
+/// Microseconds of the digits after the point.
+std::int64_t read_fraction(Cursor& cursor) {
+    if (const std::optional<unsigned> micros = cursor.six_digits()) {
+        return *micros;
+    }
+    std::int64_t micros = 0;
+    std::size_t digits = 0;
+    for (; cursor.peek() >= '0' && cursor.peek() <= '9'; cursor.skip()) {
+        if (digits++ < kMicrosecondDigits) {
+            micros = micros * 10 + (cursor.peek() - '0');
+        }
+    }
+    cursor.require(digits >= 1 && digits <= kMaxFractionDigits);
+    for (; digits < kMicrosecondDigits; ++digits) {
+        micros *= 10;
+    }
+    return micros;
+}
+
+/// Microseconds to subtract for UTC; the cursor ends up behind the zone.
+std::int64_t read_zone(Cursor& cursor) {
+    const char sign = cursor.peek();
+    if (sign == 'Z' || sign == 'z') {
+        cursor.skip();
+        return 0;
+    }
+    if ((sign != '+' && sign != '-') || !cursor.has(3)) {
+        return 0;
+    }
+    cursor.skip();
+    const unsigned hours = cursor.two_digits();
+    unsigned minutes = 0;
+    if (cursor.peek() == ':') {
+        cursor.skip();
+        cursor.require(cursor.has(2));
+    }
+    if (cursor.has(2)) {
+        minutes = cursor.two_digits();
+    }
+    cursor.require(hours <= 23 && minutes <= 59);
+    const std::int64_t offset = hours * kHour + minutes * kMinute;
+    return sign == '-' ? -offset : offset;
+}
+
+/// Microseconds since midnight; requires five characters at the cursor.
+std::int64_t read_time_of_day(Cursor& cursor) {
+    if (!cursor.has_seconds()) {
+        const unsigned hour = cursor.two_digits();
+        cursor.expect(':');
+        const unsigned minute = cursor.two_digits();
+        cursor.require(hour <= 23 && minute <= 59);
+        return hour * kHour + minute * kMinute;
+    }
+    const std::uint64_t pairs = cursor.pairs_of_digits("00:00:00");
+    const unsigned hour = byte(pairs, 0);
+    const unsigned minute = byte(pairs, 3);
+    const unsigned second = byte(pairs, 6);
+    cursor.require(hour <= 23 && minute <= 59 && second <= 59);
+    std::int64_t fraction = 0;
+    if (cursor.peek() == '.') {
+        cursor.skip();
+        fraction = read_fraction(cursor);
+    }
+    return hour * kHour + minute * kMinute + second * kSecond + fraction;
+}
+
+}  // namespace
+
+std::optional<Timestamp> parse_iso8601(std::string_view text) noexcept {
+    Cursor cursor(text);
+    if (!cursor.has(sizeof("2026-01-01") - 1)) {
+        return std::nullopt;
+    }
+    Timestamp time = read_date(cursor) * kDay;
+    if (!cursor.at_end()) {
+        const char separator = cursor.peek();
+        cursor.require(separator == 'T' || separator == ' ' || separator == 't');
+        if (!cursor.has(sizeof("T00:00") - 1)) {
+            return std::nullopt;
+        }
+        cursor.skip();
+        time += read_time_of_day(cursor);
+        time -= read_zone(cursor);
+    }
+    return cursor.valid() && cursor.at_end() ? std::optional(time) : std::nullopt;
+}
+
+}  // namespace llmopt_stream

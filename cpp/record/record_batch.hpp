@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "record/key_dictionary.hpp"
+#include "record/schema.hpp"
+#include "record/time.hpp"
+
+namespace llmopt_stream {
+
+/// One field of all records of a batch. Exactly one of the two spans is used, as `type` says.
+struct ValueColumn {
+    FieldType type = FieldType::kFloat64;
+    /// NaN or ±Inf where a record has no usable value.
+    std::span<const double> float64;
+    std::span<const std::int64_t> int64;
+    /// For int64: 1 where a record has a value; empty means everywhere.
+    std::span<const std::uint8_t> present;
+};
+
+/// What flows: columns of the fields that the plan needs, in input order. The spans
+/// view memory of the decoder or of the Arrow array in `owner`; they are valid until
+/// the decoder is asked for its next batch.
+struct RecordBatch {
+    /// Number of usable records.
+    std::size_t size = 0;
+    std::span<const Timestamp> event_time;
+    /// Index into `keys`.
+    std::span<const std::uint32_t> key;
+    const KeyDictionary* keys = nullptr;
+    std::vector<ValueColumn> values;
+    /// For each usable record its place among all input records of this batch, malformed
+    /// ones included; empty means that record i is input record i.
+    std::span<const std::uint32_t> input_index;
+    /// All input records, malformed ones included.
+    std::size_t input_records = 0;
+    std::shared_ptr<const void> owner;
+};
+
+}  // namespace llmopt_stream
