@@ -1,0 +1,441 @@
+#include "aggregate/log_histogram.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+namespace llmopt_stream {
+
+namespace {
+
+constexpr std::int32_t kPerOctave = LogHistogram::kBucketsPerOctave;
+// Of the smallest and the greatest finite double.
+constexpr std::int32_t kFirstBucket = -1074 * kPerOctave;
+constexpr std::int32_t kLastBucket = 1024 * kPerOctave;  // the last values round up to it
+// All finite doubles of both signs fit into kMaxBuckets at this level.
+constexpr int kMaxLevel = 8;
+static_assert(2 * ((kLastBucket >> kMaxLevel) - (kFirstBucket >> kMaxLevel) + 1) <= LogHistogram::kMaxBuckets);
+
+// Where the buckets of [1, 2) begin: the inverse of the cubic at 0, 1, …, 35.
+constexpr std::array<double, kPerOctave + 1> kBounds = [] {
+    std::array<double, kPerOctave + 1> bounds{};
+    for (int k = 0; k <= kPerOctave; ++k) {
+        double s = static_cast<double>(k) / kPerOctave;
+        for (int newton = 0; newton < 8; ++newton) {
+            s -= (s * (50.0 + s * (s * 6.0 - 21.0)) - k) / (50.0 + s * (18.0 * s - 42.0));
+        }
+        bounds[static_cast<std::size_t>(k)] = 1.0 + s;
+    }
+    return bounds;
+}();
+
+// The value between l and u of equal relative distance to both, 2lu / (l + u), has the
+// relative error (u - l) / (u + l). Collapsing adds the logarithms of two widths, and the
+// error is the hyperbolic tangent of half the logarithm: hence the doubling formula.
+constexpr std::array<double, kMaxLevel + 1> kErrors = [] {
+    std::array<double, kMaxLevel + 1> errors{};
+    for (std::size_t k = 0; k < kPerOctave; ++k) {
+        errors[0] = std::max(errors[0], (kBounds[k + 1] - kBounds[k]) / (kBounds[k + 1] + kBounds[k]));
+    }
+    for (std::size_t level = 1; level <= kMaxLevel; ++level) {
+        const double half = errors[level - 1];
+        errors[level] = 2 * half / (1 + half * half);
+    }
+    return errors;
+}();
+static_assert(kErrors[0] < 0.01);
+
+double representative(std::int32_t bucket, int level) noexcept {
+    const std::int32_t begin = bucket * (1 << level);
+    const std::int32_t end = (bucket + 1) * (1 << level);
+    const auto octave_of = [](std::int32_t index) {
+        return (index >= 0 ? index : index - (kPerOctave - 1)) / kPerOctave;
+    };
+    const int octave = octave_of(begin);
+    const double lower = kBounds[static_cast<std::size_t>(begin - octave * kPerOctave)];
+    const int end_octave = octave_of(end);
+    const double upper =
+        std::ldexp(kBounds[static_cast<std::size_t>(end - end_octave * kPerOctave)], end_octave - octave);
+    return std::min(std::ldexp(2 * lower * (upper / (lower + upper)), octave), std::numeric_limits<double>::max());
+}
+
+constexpr std::uint8_t bytes_for(std::uint64_t count) noexcept {
+    return count <= std::numeric_limits<std::uint16_t>::max()   ? 2
+           : count <= std::numeric_limits<std::uint32_t>::max() ? 4
+                                                                : 8;
+}
+
+/// Calls with the counters of a block as an array of their type.
+template <typename Use>
+decltype(auto) with_counters(std::byte* counters, std::uint8_t counter_bytes, Use use) {
+    switch (counter_bytes) {
+        case 2: return use(reinterpret_cast<std::uint16_t*>(counters));
+        case 4: return use(reinterpret_cast<std::uint32_t*>(counters));
+        default: return use(reinterpret_cast<std::uint64_t*>(counters));
+    }
+}
+
+}  // namespace
+
+LogHistogram::Bucket LogHistogram::bucket_of(double value) noexcept {
+    if (std::fabs(value) >= std::numeric_limits<double>::min()) [[likely]] {
+        return bucket_of_normal(value);
+    }
+    if (value == 0) {
+        return kZero;
+    }
+    // Subnormal: scaled by 64 octaves, which are exactly 64 * 35 buckets.
+    return bucket_of_normal(value * 0x1p64) - 64 * kPerOctave * 2;
+}
+
+void LogHistogram::Range::include(Range other) noexcept {
+    if (empty()) {
+        *this = other;
+    } else if (!other.empty()) {
+        first = std::min(first, other.first);
+        end = std::max(end, other.end);
+    }
+}
+
+LogHistogram::Range LogHistogram::Range::collapsed(int levels) const noexcept {
+    return empty() ? Range{} : Range{first >> levels, ((end - 1) >> levels) + 1};
+}
+
+LogHistogram::Range LogHistogram::occupied(int sign) const noexcept {
+    Block& block = head();
+    return with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+        const auto* const begin = counters + block.start[sign];
+        std::int32_t low = 0;
+        std::int32_t high = block.slots[sign];
+        while (low < high && begin[low] == 0) {
+            ++low;
+        }
+        while (high > low && begin[high - 1] == 0) {
+            --high;
+        }
+        return low == high ? Range{} : Range{block.first[sign] + low, block.first[sign] + high};
+    });
+}
+
+std::uint64_t LogHistogram::greatest_count(int level) const noexcept {
+    Block& block = head();
+    return with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+        std::uint64_t greatest = 0;
+        for (int sign = 0; sign < 2; ++sign) {
+            std::uint64_t sum = 0;
+            std::int32_t previous = 0;
+            for (std::int32_t slot = 0; slot < block.slots[sign]; ++slot) {
+                const std::int32_t bucket = (block.first[sign] + slot) >> (level - block.level);
+                sum = (slot != 0 && bucket == previous ? sum : 0) + counters[block.start[sign] + slot];
+                previous = bucket;
+                greatest = std::max(greatest, sum);
+            }
+        }
+        return greatest;
+    });
+}
+
+void LogHistogram::make_room(int level, Ranges ranges, SizeClassPool& pool) {
+    std::uint8_t counter_bytes = 2;
+    if (block_ != nullptr) {
+        const Block& block = head();
+        const int own_level = block.level;
+        const auto fits = [&](int sign) {
+            const Range& range = ranges[static_cast<std::size_t>(sign)];
+            return range.empty() || (range.first >= block.first[sign] &&
+                                     range.end <= block.first[sign] + block.slots[sign]);
+        };
+        if (own_level >= level) {
+            for (Range& range : ranges) {
+                range = range.collapsed(own_level - level);
+            }
+            level = own_level;
+            if (fits(0) && fits(1)) {
+                return;
+            }
+        }
+        for (int sign = 0; sign < 2; ++sign) {
+            ranges[static_cast<std::size_t>(sign)].include(occupied(sign).collapsed(level - own_level));
+        }
+        counter_bytes = block.counter_bytes;
+    }
+    while (ranges[0].size() + ranges[1].size() > kMaxBuckets) {
+        ++level;
+        for (Range& range : ranges) {
+            range = range.collapsed(1);
+        }
+    }
+    if (block_ != nullptr && level != head().level) {
+        counter_bytes = std::max(counter_bytes, bytes_for(greatest_count(level)));
+    }
+    rebuild(level, ranges, counter_bytes, pool);
+}
+
+void LogHistogram::rebuild(int level, const Ranges& ranges, std::uint8_t counter_bytes, SizeClassPool& pool) {
+    // Some room to grow on both ends, and what the size class gives anyway. Slots never
+    // exceed kMaxBuckets, so that a value which finds a slot never asks for a collapse.
+    const std::int32_t needed = ranges[0].size() + ranges[1].size();
+    const std::size_t wanted = sizeof(Block) + std::size_t{counter_bytes} * static_cast<std::size_t>(needed + needed / 8);
+    const auto slots = static_cast<std::int32_t>((SizeClassPool::block_bytes(wanted) - sizeof(Block)) / counter_bytes);
+    const std::int32_t slack = needed == 0 ? 0 : std::min(slots, kMaxBuckets) - needed;
+
+    Block fresh{};
+    fresh.counter_bytes = counter_bytes;
+    fresh.level = static_cast<std::uint8_t>(level);
+    for (std::size_t sign = 0; sign < 2; ++sign) {
+        const Range& range = ranges[sign];
+        const std::int32_t share = needed == 0 ? 0 : slack * range.size() / needed;
+        fresh.first[sign] = range.first - share / 2;
+        fresh.slots[sign] = static_cast<std::uint16_t>(range.size() + share);
+    }
+    fresh.start[1] = fresh.slots[0];
+    std::byte* const block = static_cast<std::byte*>(pool.allocate(fresh.bytes()));
+    ::new (block) Block(fresh);
+    std::memset(block + sizeof(Block), 0, fresh.bytes() - sizeof(Block));
+
+    if (block_ != nullptr) {
+        Block& old = head();
+        reinterpret_cast<Block*>(block)->zeros = old.zeros;
+        with_counters(block + sizeof(Block), counter_bytes, [&]<typename Counter>(Counter* to) {
+            with_counters(old.counters(), old.counter_bytes, [&](const auto* from) {
+                for (int sign = 0; sign < 2; ++sign) {
+                    for (std::int32_t slot = 0; slot < old.slots[sign]; ++slot) {
+                        if (const auto count = from[old.start[sign] + slot]; count != 0) {
+                            const std::int32_t bucket = (old.first[sign] + slot) >> (level - old.level);
+                            to[fresh.start[sign] + bucket - fresh.first[sign]] += static_cast<Counter>(count);
+                        }
+                    }
+                }
+            });
+        });
+        destroy(pool);
+    }
+    block_ = block;
+}
+
+void LogHistogram::count_up(int sign, std::int32_t bucket, std::uint64_t count, SizeClassPool& pool) {
+    const auto slot_of = [&](const Block& block) { return block.start[sign] + bucket - block.first[sign]; };
+    const std::uint64_t counted =
+        with_counters(head().counters(), head().counter_bytes,
+                      [&](const auto* counters) -> std::uint64_t { return counters[slot_of(head())]; }) +
+        count;
+    if (bytes_for(counted) > head().counter_bytes) {
+        rebuild(head().level, {occupied(0), occupied(1)}, bytes_for(counted), pool);
+    }
+    with_counters(head().counters(), head().counter_bytes, [&]<typename Counter>(Counter* counters) {
+        counters[slot_of(head())] = static_cast<Counter>(counted);
+    });
+}
+
+void LogHistogram::add(std::span<const Bucket> buckets, SizeClassPool& pool) {
+    Ranges ranges;
+    std::uint64_t zeros = 0;
+    for (const Bucket bucket : buckets) {
+        if (bucket == kZero) {
+            ++zeros;
+        } else {
+            ranges[static_cast<std::size_t>(bucket & 1)].include({bucket >> 1, (bucket >> 1) + 1});
+        }
+    }
+    make_room(0, ranges, pool);
+    head().zeros += zeros;
+    for (const Bucket bucket : buckets) {
+        if (bucket != kZero && !try_add(bucket)) {
+            count_up(bucket & 1, bucket >> (head().level + 1), 1, pool);
+        }
+    }
+}
+
+bool LogHistogram::try_merge_aligned(const LogHistogram& other) noexcept {
+    Block& to = head();
+    Block& from = other.head();
+    if (to.counter_bytes != 2 || from.counter_bytes != 2 || to.level != from.level) {
+        return false;
+    }
+    auto* const into = reinterpret_cast<std::uint16_t*>(to.counters());
+    const auto* const added = reinterpret_cast<const std::uint16_t*>(from.counters());
+    for (const bool dry_run : {true, false}) {
+        for (int sign = 0; sign < 2; ++sign) {
+            // Slack of the other side that reaches beyond our slots is empty.
+            const std::int32_t first = std::max(to.first[sign], from.first[sign]);
+            const std::int32_t end =
+                std::min(to.first[sign] + to.slots[sign], from.first[sign] + from.slots[sign]);
+            const std::int32_t size = std::max(end - first, 0);
+            std::uint16_t* const a = into + (size == 0 ? 0 : to.start[sign] + first - to.first[sign]);
+            const std::uint16_t* const b = added + (size == 0 ? 0 : from.start[sign] + first - from.first[sign]);
+            if (dry_run) {
+                std::uint16_t overflows = 0;
+                for (std::int32_t i = 0; i < size; ++i) {
+                    overflows |= static_cast<std::uint16_t>(static_cast<std::uint16_t>(a[i] + b[i]) < a[i]);
+                }
+                if (overflows != 0) {
+                    return false;
+                }
+            } else {
+                for (std::int32_t i = 0; i < size; ++i) {
+                    a[i] = static_cast<std::uint16_t>(a[i] + b[i]);
+                }
+            }
+        }
+    }
+    return true;
+}
+
+void LogHistogram::merge(const LogHistogram& other, SizeClassPool& pool) {
+    if (other.block_ == nullptr) {
+        return;
+    }
+    Block& from = other.head();
+    if (block_ == nullptr) {
+        block_ = static_cast<std::byte*>(pool.allocate(from.bytes()));
+        std::memcpy(block_, other.block_, from.bytes());
+        return;
+    }
+    make_room(from.level, {other.occupied(0), other.occupied(1)}, pool);
+    head().zeros += from.zeros;
+    if (try_merge_aligned(other)) {
+        return;
+    }
+    with_counters(from.counters(), from.counter_bytes, [&](const auto* counters) {
+        for (int sign = 0; sign < 2; ++sign) {
+            for (std::int32_t slot = 0; slot < from.slots[sign]; ++slot) {
+                if (const auto count = counters[from.start[sign] + slot]; count != 0) {
+                    count_up(sign, (from.first[sign] + slot) >> (head().level - from.level), count, pool);
+                }
+            }
+        }
+    });
+}
+
+void LogHistogram::destroy(SizeClassPool& pool) noexcept {
+    if (block_ != nullptr) {
+        pool.release(block_, head().bytes());
+        block_ = nullptr;
+    }
+}
+
+std::uint64_t LogHistogram::count() const noexcept {
+    if (block_ == nullptr) {
+        return 0;
+    }
+    Block& block = head();
+    return with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+        std::uint64_t sum = block.zeros;
+        for (std::int32_t slot = 0; slot < block.slots[0] + block.slots[1]; ++slot) {
+            sum += counters[slot];
+        }
+        return sum;
+    });
+}
+
+int LogHistogram::level() const noexcept { return block_ == nullptr ? 0 : head().level; }
+
+double LogHistogram::error() const noexcept { return kErrors[static_cast<std::size_t>(level())]; }
+
+void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double> results) const noexcept {
+    Block& block = head();
+    std::size_t next = 0;
+    std::uint64_t seen = 0;
+    const auto pass = [&](std::uint64_t count, auto value) {
+        seen += count;
+        while (next < ranks.size() && ranks[next] <= seen) {
+            results[next++] = value();
+        }
+        return next < ranks.size();
+    };
+    with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+        for (std::int32_t slot = block.slots[1] - 1; slot >= 0; --slot) {
+            if (!pass(counters[block.start[1] + slot],
+                      [&] { return -representative(block.first[1] + slot, block.level); })) {
+                return;
+            }
+        }
+        if (!pass(block.zeros, [] { return 0.0; })) {
+            return;
+        }
+        for (std::int32_t slot = 0; slot < block.slots[0]; ++slot) {
+            if (!pass(counters[slot], [&] { return representative(block.first[0] + slot, block.level); })) {
+                return;
+            }
+        }
+    });
+}
+
+void LogHistogram::encode(ByteWriter& out) const {
+    Block& block = head();
+    out.write(block.counter_bytes);
+    out.write(block.level);
+    out.write(block.zeros);
+    for (int sign = 0; sign < 2; ++sign) {
+        const Range range = occupied(sign);
+        out.write(range.first);
+        out.write(static_cast<std::uint16_t>(range.size()));
+        with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+            for (std::int32_t bucket = range.first; bucket < range.end; ++bucket) {
+                out.write(counters[block.start[sign] + bucket - block.first[sign]]);
+            }
+        });
+    }
+}
+
+LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
+    const auto counter_bytes = in.read<std::uint8_t>();
+    if (counter_bytes != 2 && counter_bytes != 4 && counter_bytes != 8) {
+        ByteReader::corrupt("the width of histogram counters");
+    }
+    const int level = in.read<std::uint8_t>();
+    if (level > kMaxLevel) {
+        ByteReader::corrupt("the collapse level of a histogram");
+    }
+    std::uint64_t total = in.read<std::uint64_t>();
+    const std::uint64_t zeros = total;
+
+    Ranges ranges;
+    std::array<std::uint64_t, kMaxBuckets> counts{};
+    std::size_t buckets = 0;
+    std::uint64_t greatest = 0;
+    for (Range& range : ranges) {
+        const auto first = in.read<std::int32_t>();
+        const auto size = in.read<std::uint16_t>();
+        if (size > counts.size() - buckets || (size == 0 && first != 0) ||
+            (size != 0 && (first < (kFirstBucket >> level) || first > (kLastBucket >> level) - size + 1))) {
+            ByteReader::corrupt("the buckets of a histogram");
+        }
+        range = {first, first + size};
+        const std::size_t begin = buckets;
+        buckets += size;
+        for (std::size_t bucket = begin; bucket < buckets; ++bucket) {
+            counts[bucket] = counter_bytes == 2   ? in.read<std::uint16_t>()
+                             : counter_bytes == 4 ? in.read<std::uint32_t>()
+                                                  : in.read<std::uint64_t>();
+            greatest = std::max(greatest, counts[bucket]);
+            if (__builtin_add_overflow(total, counts[bucket], &total)) {
+                ByteReader::corrupt("the counts of a histogram");
+            }
+        }
+        if (size != 0 && (counts[begin] == 0 || counts[buckets - 1] == 0)) {
+            ByteReader::corrupt("the ends of a histogram are empty");
+        }
+    }
+    // A collapse halves the number of buckets, so what made it necessary is still to be seen.
+    if (bytes_for(greatest) != counter_bytes || total == 0 || (level > 0 && 2 * buckets <= kMaxBuckets)) {
+        ByteReader::corrupt("a histogram is not in its smallest form");
+    }
+
+    LogHistogram histogram;
+    histogram.rebuild(level, ranges, counter_bytes, pool);
+    Block& block = histogram.head();
+    block.zeros = zeros;
+    with_counters(block.counters(), counter_bytes, [&]<typename Counter>(Counter* counters) {
+        std::size_t next = 0;
+        for (std::size_t sign = 0; sign < 2; ++sign) {
+            for (std::int32_t bucket = ranges[sign].first; bucket < ranges[sign].end; ++bucket) {
+                counters[block.start[sign] + bucket - block.first[sign]] = static_cast<Counter>(counts[next++]);
+            }
+        }
+    });
+    return histogram;
+}
+
+}  // namespace llmopt_stream

@@ -1,0 +1,349 @@
+#include "aggregate/metric.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "aggregate/compensated_sum.hpp"
+#include "aggregate/quantile_sketch.hpp"
+
+namespace llmopt_stream {
+
+namespace {
+
+MetricParts parts_of(const std::vector<Aggregation>& aggregations) {
+    MetricParts parts;
+    for (const Aggregation& aggregation : aggregations) {
+        parts.include(aggregation.kind);
+    }
+    return parts;
+}
+
+bool includes(MetricParts parts, AggregationKind kind) noexcept {
+    MetricParts with = parts;
+    with.include(kind);
+    return with == parts;
+}
+
+DoubleDouble to_double_double(Int128 value) noexcept {
+    const auto hi = static_cast<double>(value);
+    return {hi, static_cast<double>(value - static_cast<Int128>(hi))};
+}
+
+template <typename Value>
+void merge_extremes(std::byte* into, const std::byte* from, const MetricLayout& layout) noexcept {
+    store_part(into + layout.min, std::min(load_part<Value>(into + layout.min), load_part<Value>(from + layout.min)));
+    store_part(into + layout.max, std::max(load_part<Value>(into + layout.max), load_part<Value>(from + layout.max)));
+}
+
+void merge_sums(std::byte* into, const std::byte* from) noexcept {
+    auto sum = load_part<CompensatedSum>(into);
+    sum.merge(load_part<CompensatedSum>(from));
+    store_part(into, sum);
+}
+
+void encode_sum(const std::byte* part, ByteWriter& out) {
+    const DoubleDouble parts = load_part<CompensatedSum>(part).raw_parts();
+    out.write(parts.hi);
+    out.write(parts.lo);
+}
+
+CompensatedSum decode_sum(ByteReader& in) {
+    DoubleDouble parts;
+    parts.hi = in.read<double>();
+    parts.lo = in.read<double>();
+    // An infinite sum has a low part that means nothing.
+    if (std::isnan(parts.hi) || (std::isfinite(parts.hi) && std::isnan(parts.lo))) {
+        ByteReader::corrupt("a sum is not a number");
+    }
+    return CompensatedSum(parts);
+}
+
+}  // namespace
+
+Metric::Metric(FieldType type, std::vector<Aggregation> aggregations)
+    : type_(type),
+      aggregations_(std::move(aggregations)),
+      parts_(parts_of(aggregations_)),
+      layout_(parts_),
+      add_(metric_add_function(type_, parts_)) {
+    for (const Aggregation& aggregation : aggregations_) {
+        if (aggregation.kind != AggregationKind::kPercentile) {
+            continue;
+        }
+        if (!(aggregation.percentile >= 0 && aggregation.percentile <= 100)) {
+            throw Error(ErrorKind::kConfiguration, "'" + aggregation.result_name + "': a percentile must lie in [0, 100], got " +
+                                                       std::to_string(aggregation.percentile));
+        }
+        percents_.push_back(aggregation.percentile);
+    }
+}
+
+void Metric::create(std::byte* state) const noexcept {
+    std::fill_n(state, layout_.bytes, std::byte{0});
+    if (!parts_.extremes) {
+        return;
+    }
+    if (is_integer()) {
+        store_part(state + layout_.min, std::numeric_limits<std::int64_t>::max());
+        store_part(state + layout_.max, std::numeric_limits<std::int64_t>::min());
+    } else {
+        store_part(state + layout_.min, std::numeric_limits<double>::infinity());
+        store_part(state + layout_.max, -std::numeric_limits<double>::infinity());
+    }
+}
+
+void Metric::destroy(std::byte* state, SizeClassPool& pool) const noexcept {
+    if (parts_.sketch) {
+        auto sketch = load_part<QuantileSketch>(state + layout_.sketch);
+        sketch.destroy(pool);
+        store_part(state + layout_.sketch, sketch);
+    }
+}
+
+std::uint64_t Metric::add(std::span<std::byte* const> rows, std::size_t offset, const ValueColumn& column,
+                          std::size_t first, SizeClassPool& pool) const {
+    return add_(rows, offset, column, first, pool);
+}
+
+bool Metric::add_one(std::byte* state, double value, SizeClassPool& pool) const {
+    if (is_integer()) {
+        return false;
+    }
+    ValueColumn column;
+    column.float64 = {&value, 1};
+    return add_({&state, 1}, 0, column, 0, pool) == 0;
+}
+
+bool Metric::add_one(std::byte* state, std::int64_t value, SizeClassPool& pool) const {
+    if (!is_integer()) {
+        return add_one(state, static_cast<double>(value), pool);
+    }
+    ValueColumn column;
+    column.type = FieldType::kInt64;
+    column.int64 = {&value, 1};
+    return add_({&state, 1}, 0, column, 0, pool) == 0;
+}
+
+void Metric::merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const {
+    store_part(into, count(into) + count(from));
+    if (parts_.sum && is_integer()) {
+        store_part(into + layout_.sum, load_part<Int128>(into + layout_.sum) + load_part<Int128>(from + layout_.sum));
+    } else if (parts_.sum) {
+        merge_sums(into + layout_.sum, from + layout_.sum);
+    }
+    if (parts_.squares) {
+        merge_sums(into + layout_.squares, from + layout_.squares);
+    }
+    if (parts_.extremes && is_integer()) {
+        merge_extremes<std::int64_t>(into, from, layout_);
+    } else if (parts_.extremes) {
+        merge_extremes<double>(into, from, layout_);
+    }
+    if (parts_.sketch) {
+        auto sketch = load_part<QuantileSketch>(into + layout_.sketch);
+        sketch.merge(load_part<QuantileSketch>(from + layout_.sketch), pool);
+        store_part(into + layout_.sketch, sketch);
+    }
+}
+
+void Metric::make_result_columns(std::vector<ResultColumn>& columns) const {
+    for (const Aggregation& aggregation : aggregations_) {
+        const AggregationKind kind = aggregation.kind;
+        const bool keeps_type =
+            kind == AggregationKind::kSum || kind == AggregationKind::kMin || kind == AggregationKind::kMax;
+        ResultColumn column;
+        column.name = aggregation.result_name;
+        column.type = kind == AggregationKind::kCount ? FieldType::kInt64
+                      : keeps_type                    ? type_
+                                                      : FieldType::kFloat64;
+        columns.push_back(std::move(column));
+    }
+}
+
+void Metric::append_results(const std::byte* state, std::span<ResultColumn> results) const {
+    // 1. What may throw, before anything is appended.
+    for (const Aggregation& aggregation : aggregations_) {
+        if (aggregation.kind == AggregationKind::kSum) {
+            static_cast<void>(sum(state, aggregation.result_name));
+        }
+    }
+    // 2. All percentiles at once.
+    constexpr std::size_t kFew = 16;
+    std::array<double, kFew> few;
+    std::vector<double> many(percents_.size() > kFew ? percents_.size() : 0);
+    const std::span<double> percentiles = many.empty() ? std::span<double>(few).first(percents_.size()) : many;
+    if (!percents_.empty() && count(state) != 0) {
+        load_part<QuantileSketch>(state + layout_.sketch)
+            .percentiles(percents_, extreme_as_double(state + layout_.min), extreme_as_double(state + layout_.max),
+                         percentiles);
+    }
+    // 3. Append.
+    std::size_t next_percentile = 0;
+    for (std::size_t i = 0; i < aggregations_.size(); ++i) {
+        ResultColumn& column = results[i];
+        if (aggregations_[i].kind == AggregationKind::kPercentile && count(state) != 0) {
+            column.append(percentiles[next_percentile++]);
+            continue;
+        }
+        const MetricValue value = result(state, aggregations_[i]);
+        if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+            column.append(*integer);
+        } else if (const auto* number = std::get_if<double>(&value)) {
+            column.append(*number);
+        } else {
+            column.append_null();
+        }
+    }
+}
+
+MetricValue Metric::result(const std::byte* state, const Aggregation& aggregation) const {
+    if (!includes(parts_, aggregation.kind)) {
+        throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name + "' was not asked for when aggregation began");
+    }
+    const std::uint64_t n = count(state);
+    switch (aggregation.kind) {
+        case AggregationKind::kCount: return static_cast<std::int64_t>(n);
+        case AggregationKind::kSum: return sum(state, aggregation.result_name);
+        default: break;
+    }
+    if (n == 0) {
+        return {};
+    }
+    switch (aggregation.kind) {
+        case AggregationKind::kAverage: return average(state);
+        case AggregationKind::kMin: return extreme(state + layout_.min);
+        case AggregationKind::kMax: return extreme(state + layout_.max);
+        case AggregationKind::kStddev: return stddev(state, n);
+        case AggregationKind::kStddevSample: return n == 1 ? MetricValue{} : stddev(state, n - 1);
+        default: break;
+    }
+    return load_part<QuantileSketch>(state + layout_.sketch)
+        .percentile(aggregation.percentile, extreme_as_double(state + layout_.min),
+                    extreme_as_double(state + layout_.max));
+}
+
+MetricValue Metric::sum(const std::byte* state, const std::string& name) const {
+    if (!is_integer()) {
+        return load_part<CompensatedSum>(state + layout_.sum).value();
+    }
+    const auto sum = load_part<Int128>(state + layout_.sum);
+    if (sum < std::numeric_limits<std::int64_t>::min() || sum > std::numeric_limits<std::int64_t>::max()) {
+        throw Error(ErrorKind::kAggregation,
+                    "'" + name + "': the sum of an integer column does not fit into 64 bits; declare the field as a float");
+    }
+    return static_cast<std::int64_t>(sum);
+}
+
+DoubleDouble Metric::wide_sum(const std::byte* state) const noexcept {
+    return is_integer() ? to_double_double(load_part<Int128>(state + layout_.sum))
+                        : load_part<CompensatedSum>(state + layout_.sum).value_parts();
+}
+
+double Metric::average(const std::byte* state) const noexcept {
+    const auto n = static_cast<double>(count(state));
+    const DoubleDouble sum = wide_sum(state);
+    // Dividing in full precision splits its operands, which the greatest doubles overflow.
+    return std::fabs(sum.hi) < 0x1p990 ? (sum / n).hi : sum.hi / n;
+}
+
+double Metric::stddev(const std::byte* state, std::uint64_t divisor) const noexcept {
+    double spread = 0;
+    if (is_integer()) {
+        const auto min = load_part<std::int64_t>(state + layout_.min);
+        const auto max = load_part<std::int64_t>(state + layout_.max);
+        spread = static_cast<double>(static_cast<std::uint64_t>(max) - static_cast<std::uint64_t>(min));
+    } else {
+        spread = load_part<double>(state + layout_.max) - load_part<double>(state + layout_.min);
+    }
+    return standard_deviation(wide_sum(state), load_part<CompensatedSum>(state + layout_.squares).value_parts(),
+                              count(state), divisor, spread);
+}
+
+MetricValue Metric::extreme(const std::byte* part) const noexcept {
+    return is_integer() ? MetricValue(load_part<std::int64_t>(part)) : MetricValue(load_part<double>(part));
+}
+
+double Metric::extreme_as_double(const std::byte* part) const noexcept {
+    return is_integer() ? static_cast<double>(load_part<std::int64_t>(part)) : load_part<double>(part);
+}
+
+double Metric::percentile_error(const std::byte* state) const noexcept {
+    return parts_.sketch ? load_part<QuantileSketch>(state + layout_.sketch).error() : 0.0;
+}
+
+void Metric::encode(const std::byte* state, ByteWriter& out) const {
+    out.write(count(state));
+    if (count(state) == 0) {
+        return;
+    }
+    if (parts_.sum && is_integer()) {
+        out.write(load_part<std::uint64_t>(state + layout_.sum));
+        out.write(load_part<std::uint64_t>(state + layout_.sum + 8));
+    } else if (parts_.sum) {
+        encode_sum(state + layout_.sum, out);
+    }
+    if (parts_.squares) {
+        encode_sum(state + layout_.squares, out);
+    }
+    if (parts_.extremes) {
+        // Doubles or integers: 8 bytes either way.
+        out.write(load_part<std::uint64_t>(state + layout_.min));
+        out.write(load_part<std::uint64_t>(state + layout_.max));
+    }
+    if (parts_.sketch) {
+        load_part<QuantileSketch>(state + layout_.sketch).encode(out);
+    }
+}
+
+void Metric::decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const {
+    const auto n = in.read<std::uint64_t>();
+    if (n == 0) {
+        return;
+    }
+    // Far beyond what anyone can have added; sums of integers rely on it.
+    constexpr std::uint64_t kMostValues = std::uint64_t{1} << 62;
+    if (n > kMostValues) {
+        ByteReader::corrupt("the number of values of a metric");
+    }
+    // Into a copy, so that the state stays empty if anything is wrong.
+    std::array<std::byte, MetricLayout(MetricParts{true, true, true, true}).bytes> copy;
+    create(copy.data());
+    store_part(copy.data(), n);
+    if (parts_.sum && is_integer()) {
+        store_part(copy.data() + layout_.sum, in.read<std::uint64_t>());
+        store_part(copy.data() + layout_.sum + 8, in.read<std::uint64_t>());
+        const auto sum = load_part<Int128>(copy.data() + layout_.sum);
+        const Int128 most = static_cast<Int128>(n) << 63;
+        if (sum < -most || sum > most) {
+            ByteReader::corrupt("the sum of a metric");
+        }
+    } else if (parts_.sum) {
+        store_part(copy.data() + layout_.sum, decode_sum(in));
+    }
+    if (parts_.squares) {
+        store_part(copy.data() + layout_.squares, decode_sum(in));
+    }
+    if (parts_.extremes) {
+        store_part(copy.data() + layout_.min, in.read<std::uint64_t>());
+        store_part(copy.data() + layout_.max, in.read<std::uint64_t>());
+        const double min = extreme_as_double(copy.data() + layout_.min);
+        const double max = extreme_as_double(copy.data() + layout_.max);
+        if (!(min <= max) || !std::isfinite(min) || !std::isfinite(max)) {
+            ByteReader::corrupt("the extremes of a metric");
+        }
+    }
+    if (parts_.sketch) {
+        auto sketch = QuantileSketch::decode(in, pool);
+        if (sketch.count() != n) {
+            sketch.destroy(pool);
+            ByteReader::corrupt("the number of values of a metric");
+        }
+        store_part(copy.data() + layout_.sketch, sketch);
+    }
+    std::copy_n(copy.data(), layout_.bytes, state);
+}
+
+}  // namespace llmopt_stream

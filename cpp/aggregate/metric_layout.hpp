@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "aggregate/aggregation.hpp"
+
+namespace llmopt_stream {
+
+/// Sums of integer columns.
+__extension__ using Int128 = __int128;
+
+/// What a metric keeps besides the count. Squares need the sum, and both squares and
+/// sketch need the extremes, which bound what they can answer.
+struct MetricParts {
+    bool sum = false;
+    bool squares = false;
+    bool extremes = false;
+    bool sketch = false;
+
+    constexpr void include(AggregationKind kind) noexcept {
+        switch (kind) {
+            case AggregationKind::kCount: break;
+            case AggregationKind::kSum:
+            case AggregationKind::kAverage: sum = true; break;
+            case AggregationKind::kMin:
+            case AggregationKind::kMax: extremes = true; break;
+            case AggregationKind::kStddev:
+            case AggregationKind::kStddevSample: sum = squares = extremes = true; break;
+            case AggregationKind::kPercentile: extremes = sketch = true; break;
+        }
+    }
+    friend bool operator==(const MetricParts&, const MetricParts&) = default;
+};
+
+/// Where the parts lie in the state of a metric. Known at compile time in the loop over
+/// values, at run time elsewhere. Everything together is 64 bytes, one cache line.
+struct MetricLayout {
+    std::size_t sum = 0;      ///< CompensatedSum, or a 128-bit integer
+    std::size_t squares = 0;  ///< CompensatedSum
+    std::size_t min = 0;      ///< double or std::int64_t
+    std::size_t max = 0;
+    std::size_t sketch = 0;   ///< QuantileSketch
+    std::size_t bytes = sizeof(std::uint64_t);  // the count comes first
+
+    constexpr explicit MetricLayout(MetricParts parts) noexcept {
+        const auto place = [this](bool kept, std::size_t& offset, std::size_t size) {
+            offset = kept ? bytes : 0;
+            bytes += kept ? size : 0;
+        };
+        place(parts.sum, sum, 16);
+        place(parts.squares, squares, 16);
+        place(parts.extremes, min, 8);
+        place(parts.extremes, max, 8);
+        place(parts.sketch, sketch, 8);
+    }
+};
+
+/// States are bytes; their parts are read and written through these.
+template <typename T>
+    requires std::is_trivially_copyable_v<T>
+[[nodiscard]] inline T load_part(const std::byte* from) noexcept {
+    T value;
+    std::memcpy(&value, from, sizeof(T));
+    return value;
+}
+template <typename T>
+    requires std::is_trivially_copyable_v<T>
+inline void store_part(std::byte* to, const T& value) noexcept {
+    std::memcpy(to, &value, sizeof(T));
+}
+
+}  // namespace llmopt_stream

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "aggregate/metric.hpp"
+
+namespace llmopt_stream {
+
+/// The layout of one row: the states of all metrics of a plan, one behind the other.
+/// Rows are raw bytes that a slice owns; every operation on them goes through here.
+class MetricRow {
+public:
+    struct Source {
+        Metric metric;
+        /// Which value column of the batch it aggregates.
+        std::size_t column = 0;
+    };
+
+    explicit MetricRow(std::vector<Source> sources);
+
+    /// A multiple of 8.
+    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+    void create(std::byte* row) const;
+    void destroy(std::byte* row, SizeClassPool& pool) const;
+    void merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const;
+    /// Folds records first_record, first_record + 1, … of the batch into rows[0], rows[1], …
+    /// Adds to skipped[m] how many values metric m could not take (null, not finite, wrong type).
+    void add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns, std::size_t first_record,
+             SizeClassPool& pool, std::span<std::uint64_t> skipped) const;
+    [[nodiscard]] std::size_t metrics() const noexcept { return metrics_.size(); }
+    [[nodiscard]] std::vector<ResultColumn> make_result_columns() const;
+    void append_results(const std::byte* row, std::span<ResultColumn> results) const;
+    void encode(const std::byte* row, ByteWriter& out) const;
+    /// Into a created row.
+    void decode(std::byte* row, ByteReader& in, SizeClassPool& pool) const;
+
+private:
+    struct Placed {
+        Source source;
+        std::size_t offset;
+        std::size_t first_result;
+        std::size_t results;
+    };
+    std::vector<Placed> metrics_;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace llmopt_stream
