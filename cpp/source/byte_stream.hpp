@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace llmopt_stream {
+
+/// Bytes in order, read once. Decompression is a stream over another one.
+class ByteStream {
+public:
+    virtual ~ByteStream() = default;
+    /// Reads at least one byte into `into` and says how many; 0 at the end. Waits while a
+    /// pipe is empty, but does not wait to fill `into`. Throws Error(kPipeline).
+    [[nodiscard]] virtual std::size_t read(std::span<char> into) = 0;
+    /// 0 if unknown.
+    [[nodiscard]] virtual std::uint64_t total_bytes() const noexcept { return 0; }
+};
+
+/// A file, or standard input for the path "-".
+class FileByteStream final : public ByteStream {
+public:
+    /// Throws Error(kConfiguration) if the file is missing, unreadable or a directory.
+    explicit FileByteStream(std::string path);
+    ~FileByteStream() override;
+    FileByteStream(const FileByteStream&) = delete;
+    FileByteStream& operator=(const FileByteStream&) = delete;
+
+    [[nodiscard]] std::size_t read(std::span<char> into) override;
+    [[nodiscard]] std::uint64_t total_bytes() const noexcept override { return total_bytes_; }
+
+private:
+    std::string path_;
+    int descriptor_ = -1;
+    std::uint64_t total_bytes_ = 0;
+};
+
+/// Bytes in memory, which the caller keeps.
+class MemoryByteStream final : public ByteStream {
+public:
+    explicit MemoryByteStream(std::string_view bytes) : rest_(bytes), total_bytes_(bytes.size()) {}
+
+    [[nodiscard]] std::size_t read(std::span<char> into) override;
+    [[nodiscard]] std::uint64_t total_bytes() const noexcept override { return total_bytes_; }
+
+private:
+    std::string_view rest_;
+    std::uint64_t total_bytes_;
+};
+
+}  // namespace llmopt_stream
