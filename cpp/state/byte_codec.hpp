@@ -1,0 +1,83 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "record/error.hpp"
+
+namespace llmopt_stream {
+
+static_assert(std::endian::native == std::endian::little, "persisted bytes are little endian");
+
+/// Appends values as little-endian bytes; ByteReader reads them back.
+class ByteWriter {
+public:
+    template <typename T>
+        requires std::is_arithmetic_v<T>
+    void write(T value) {
+        char bytes[sizeof(T)];
+        std::memcpy(bytes, &value, sizeof(T));
+        bytes_.append(bytes, sizeof(T));
+    }
+    void write_bytes(std::string_view bytes) {
+        write(static_cast<std::uint64_t>(bytes.size()));
+        bytes_.append(bytes);
+    }
+    [[nodiscard]] const std::string& bytes() const noexcept { return bytes_; }
+    [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
+
+private:
+    std::string bytes_;
+};
+
+/// Reads what ByteWriter wrote. Every read is checked: bytes that end too early or
+/// counts that cannot be true throw Error(kCheckpoint).
+class ByteReader {
+public:
+    explicit ByteReader(std::string_view bytes) : bytes_(bytes) {}
+
+    template <typename T>
+        requires std::is_arithmetic_v<T>
+    [[nodiscard]] T read() {
+        require(sizeof(T));
+        T value;
+        std::memcpy(&value, bytes_.data(), sizeof(T));
+        bytes_.remove_prefix(sizeof(T));
+        return value;
+    }
+    [[nodiscard]] std::string_view read_bytes() {
+        const auto size = read<std::uint64_t>();
+        require(size);
+        const std::string_view value = bytes_.substr(0, size);
+        bytes_.remove_prefix(size);
+        return value;
+    }
+    /// A count of items that take at least `item_bytes` bytes each; refuses one that
+    /// the remaining bytes cannot hold, so that corrupt counts allocate nothing.
+    [[nodiscard]] std::uint64_t read_count(std::size_t item_bytes) {
+        const auto count = read<std::uint64_t>();
+        if (item_bytes != 0 && count > bytes_.size() / item_bytes) {
+            corrupt("a count exceeds the remaining bytes");
+        }
+        return count;
+    }
+    [[nodiscard]] std::size_t remaining() const noexcept { return bytes_.size(); }
+    [[noreturn]] static void corrupt(const char* what) {
+        throw Error(ErrorKind::kCheckpoint, std::string("snapshot is corrupt: ") + what);
+    }
+
+private:
+    void require(std::size_t size) const {
+        if (bytes_.size() < size) {
+            corrupt("it ends too early");
+        }
+    }
+
+    std::string_view bytes_;
+};
+
+}  // namespace llmopt_stream

@@ -1,0 +1,33 @@
+#include "window/aligned_window_assigner.hpp"
+
+#include "record/error.hpp"
+
+namespace llmopt_stream {
+
+AlignedWindowAssigner::AlignedWindowAssigner(Duration size, Duration slide, Duration offset)
+    : size_(size), slide_(slide) {
+    if (size <= 0 || slide <= 0) {
+        throw Error(ErrorKind::kConfiguration, "window: size and slide must be positive");
+    }
+    if (offset <= -slide || offset >= slide) {
+        throw Error(ErrorKind::kConfiguration, "window: offset must be shorter than the slide");
+    }
+    start_phase_ = floor_mod(offset, slide);
+    end_phase_ = floor_mod(start_phase_ + floor_mod(size, slide), slide);
+}
+
+std::vector<Interval> AlignedWindowAssigner::windows_of(Timestamp t) const {
+    std::vector<Interval> windows;
+    if (!in_a_window(t)) {
+        return windows;
+    }
+    const Timestamp last_end = last_end_of(t);
+    for (Timestamp end = next_end_after(t);; end = add_saturating(end, slide_)) {
+        windows.push_back(window_ending_at(end));
+        if (end >= last_end) {
+            return windows;
+        }
+    }
+}
+
+}  // namespace llmopt_stream

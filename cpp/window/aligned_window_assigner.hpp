@@ -1,0 +1,62 @@
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "record/time.hpp"
+#include "window/pane.hpp"
+
+namespace llmopt_stream {
+
+/// Windows of one size that start every `slide`, aligned to the epoch plus an offset: the
+/// same for every key. Tumbling windows have slide == size: every time lies in exactly one.
+/// With slide < size they overlap; with slide > size there are gaps between them.
+/// A window is [start, end): an event on a boundary belongs to the later one.
+/// Ends of the time range are held, never wrapped.
+class AlignedWindowAssigner {
+public:
+    /// Throws Error(kConfiguration) unless size > 0, slide > 0 and |offset| < slide.
+    AlignedWindowAssigner(Duration size, Duration slide, Duration offset);
+
+    [[nodiscard]] Duration size() const noexcept { return size_; }
+    [[nodiscard]] Duration slide() const noexcept { return slide_; }
+
+    /// The smallest window end after t.
+    [[nodiscard]] Timestamp next_end_after(Timestamp t) const noexcept {
+        return add_saturating(t, slide_ - since_end(t));
+    }
+    /// Whether any window contains t.
+    [[nodiscard]] bool in_a_window(Timestamp t) const noexcept { return since_start(t) < size_; }
+    /// The greatest end among the windows that contain t. Requires in_a_window(t).
+    [[nodiscard]] Timestamp last_end_of(Timestamp t) const noexcept {
+        return add_saturating(t, size_ - since_start(t));
+    }
+    /// The longest interval around t in which no window starts or ends.
+    [[nodiscard]] Interval slice_of(Timestamp t) const noexcept {
+        const Duration back = std::min(since_start(t), since_end(t));
+        const Duration forth = slide_ - std::max(since_start(t), since_end(t));
+        return {add_saturating(t, -back), add_saturating(t, forth)};
+    }
+    [[nodiscard]] Interval window_ending_at(Timestamp end) const noexcept {
+        return {add_saturating(end, -size_), end};
+    }
+    /// The windows that contain t, earliest first.
+    [[nodiscard]] std::vector<Interval> windows_of(Timestamp t) const;
+
+private:
+    /// How long before t the latest window start lies, in [0, slide).
+    [[nodiscard]] Duration since_start(Timestamp t) const noexcept {
+        return floor_mod(floor_mod(t, slide_) - start_phase_, slide_);
+    }
+    /// How long before t the latest window end lies, in [0, slide).
+    [[nodiscard]] Duration since_end(Timestamp t) const noexcept {
+        return floor_mod(floor_mod(t, slide_) - end_phase_, slide_);
+    }
+
+    Duration size_;
+    Duration slide_;
+    Duration start_phase_;
+    Duration end_phase_;
+};
+
+}  // namespace llmopt_stream

@@ -1,0 +1,99 @@
+#include "window/pane.hpp"
+
+#include <utility>
+
+namespace llmopt_stream {
+namespace {
+
+template <typename T>
+void append_all(std::vector<T>& to, const std::vector<T>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+}
+
+}  // namespace
+
+void PaneTable::append(PaneTable&& later) {
+    if (size() == 0) {
+        *this = std::move(later);
+        return;
+    }
+    append_all(fired_at, later.fired_at);
+    append_all(start, later.start);
+    append_all(end, later.end);
+    append_all(timing, later.timing);
+    append_all(index, later.index);
+    append_all(is_last, later.is_last);
+    for (const std::uint64_t key_end : later.key_ends) {
+        key_ends.push_back(key_bytes.size() + key_end);
+    }
+    key_bytes += later.key_bytes;
+    for (const std::uint64_t replaces_end : later.replaces_ends) {
+        replaces_ends.push_back(replaces.size() + replaces_end);
+    }
+    append_all(replaces, later.replaces);
+    for (std::size_t column = 0; column < results.size(); ++column) {
+        append_all(results[column].float64, later.results[column].float64);
+        append_all(results[column].int64, later.results[column].int64);
+        append_all(results[column].present, later.results[column].present);
+    }
+}
+
+void PaneTable::encode(ByteWriter& out) const {
+    out.write<std::uint64_t>(size());
+    for (std::size_t pane = 0; pane < size(); ++pane) {
+        out.write(fired_at[pane]);
+        out.write(start[pane]);
+        out.write(end[pane]);
+        out.write(static_cast<std::uint8_t>(timing[pane]));
+        out.write(index[pane]);
+        out.write(is_last[pane]);
+        out.write_bytes(key(pane));
+        const std::uint64_t first = pane == 0 ? 0 : replaces_ends[pane - 1];
+        out.write<std::uint64_t>(replaces_ends[pane] - first);
+        for (std::uint64_t at = first; at < replaces_ends[pane]; ++at) {
+            out.write(replaces[at].start);
+            out.write(replaces[at].end);
+        }
+        for (const ResultColumn& column : results) {
+            out.write(column.present[pane]);
+            if (column.type == FieldType::kInt64) {
+                out.write(column.int64[pane]);
+            } else {
+                out.write(column.float64[pane]);
+            }
+        }
+    }
+}
+
+void PaneTable::decode(ByteReader& in) {
+    const std::uint64_t panes = in.read_count(1);
+    for (std::uint64_t pane = 0; pane < panes; ++pane) {
+        fired_at.push_back(in.read<std::uint64_t>());
+        start.push_back(in.read<Timestamp>());
+        end.push_back(in.read<Timestamp>());
+        const auto raw_timing = in.read<std::uint8_t>();
+        if (raw_timing > static_cast<std::uint8_t>(PaneTiming::kLate)) {
+            ByteReader::corrupt("an unknown pane timing");
+        }
+        timing.push_back(static_cast<PaneTiming>(raw_timing));
+        index.push_back(in.read<std::uint32_t>());
+        is_last.push_back(in.read<std::uint8_t>());
+        append_key(in.read_bytes());
+        const std::uint64_t intervals = in.read_count(2 * sizeof(Timestamp));
+        for (std::uint64_t at = 0; at < intervals; ++at) {
+            const auto from = in.read<Timestamp>();
+            replaces.push_back(Interval{from, in.read<Timestamp>()});
+        }
+        replaces_ends.push_back(replaces.size());
+        for (ResultColumn& column : results) {
+            column.present.push_back(in.read<std::uint8_t>());
+            if (column.type == FieldType::kInt64) {
+                column.int64.push_back(in.read<std::int64_t>());
+            } else {
+                column.float64.push_back(in.read<double>());
+            }
+        }
+    }
+}
+
+}  // namespace llmopt_stream

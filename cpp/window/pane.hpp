@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "aggregate/aggregation.hpp"
+#include "record/time.hpp"
+#include "state/byte_codec.hpp"
+
+namespace llmopt_stream {
+
+/// When a pane fired relative to the watermark (Beam's names).
+enum class PaneTiming : std::uint8_t { kEarly, kOnTime, kLate };
+
+struct Interval {
+    Timestamp start;
+    Timestamp end;
+    friend bool operator==(const Interval&, const Interval&) = default;
+};
+
+/// Panes in the order in which they fired, as columns. A pane is the result of one key
+/// in one window at one firing.
+struct PaneTable {
+    /// How many input records had been taken when it fired.
+    std::vector<std::uint64_t> fired_at;
+    std::vector<Timestamp> start;
+    std::vector<Timestamp> end;
+    std::vector<PaneTiming> timing;
+    /// 0 for the first pane of a key in a window, then 1, 2, …
+    std::vector<std::uint32_t> index;
+    /// 1 where no later pane of that key and window can follow.
+    std::vector<std::uint8_t> is_last;
+    /// Encoded keys, one behind the other; key i ends at key_ends[i].
+    std::string key_bytes;
+    std::vector<std::uint64_t> key_ends;
+    /// The intervals that pane i supersedes end at replaces_ends[i] (sessions that merged).
+    std::vector<Interval> replaces;
+    std::vector<std::uint64_t> replaces_ends;
+    std::vector<ResultColumn> results;
+
+    [[nodiscard]] std::size_t size() const noexcept { return start.size(); }
+    [[nodiscard]] std::string_view key(std::size_t pane) const noexcept {
+        const std::uint64_t begin = pane == 0 ? 0 : key_ends[pane - 1];
+        return std::string_view(key_bytes).substr(begin, key_ends[pane] - begin);
+    }
+    void append_key(std::string_view encoded) {
+        key_bytes.append(encoded);
+        key_ends.push_back(key_bytes.size());
+    }
+    /// Behind the panes that are there; of the same result columns.
+    void append(PaneTable&& later);
+
+    void encode(ByteWriter& out) const;
+    /// Into an empty table that has its result columns.
+    void decode(ByteReader& in);
+};
+
+/// A record that no window took, and why.
+struct LateRecord {
+    /// Its place in the whole input.
+    std::uint64_t position;
+    /// Its place among the input records of its batch: where the caller finds its content.
+    std::uint32_t input_index;
+    Timestamp event_time;
+    /// The watermark that it was judged under.
+    Timestamp watermark;
+    std::string key;
+    /// The windows that it came too late for; none if it lies in a gap between windows.
+    std::vector<Interval> windows;
+};
+
+/// What an operator hands out. Records are counted where they end up.
+struct WindowOutput {
+    PaneTable panes;
+    /// Filled only where the plan asks for late records.
+    std::vector<LateRecord> late;
+    std::uint64_t aggregated = 0;
+    std::uint64_t late_records = 0;
+    std::uint64_t outside_windows = 0;
+    /// By metric, values of aggregated records that could not be taken.
+    std::vector<std::uint64_t> skipped_values;
+};
+
+}  // namespace llmopt_stream

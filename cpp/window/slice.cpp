@@ -1,0 +1,79 @@
+#include "window/slice.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace llmopt_stream {
+
+std::byte* Slice::create(KeyInterner::Code code) {
+    const std::uint32_t slot = index_.add(code);
+    codes_.push_back(code);
+    context_->keys.hold(code);
+    const std::size_t capacity = chunks_.size() <= kGrowingChunks
+                                     ? kFirstChunk * ((std::size_t{1} << chunks_.size()) - 1)
+                                     : kFirstChunk * ((std::size_t{1} << kGrowingChunks) - 1) +
+                                           (chunks_.size() - kGrowingChunks) * kFullChunk;
+    if (slot == capacity) {
+        chunks_.push_back(static_cast<std::byte*>(context_->pool.allocate(chunk_bytes(chunks_.size()))));
+    }
+    std::byte* const created = row(slot);
+    context_->row.create(created);
+    return created;
+}
+
+void Slice::merge(const Slice& other) {
+    for (std::uint32_t slot = 0; slot < other.size(); ++slot) {
+        context_->row.merge(find_or_create(other.codes_[slot]), other.row(slot), context_->pool);
+    }
+}
+
+std::vector<std::uint32_t> Slice::slots_by_key() const {
+    std::vector<std::uint32_t> slots(size());
+    std::iota(slots.begin(), slots.end(), 0);
+    const KeyInterner& keys = context_->keys;
+    std::sort(slots.begin(), slots.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return keys.less(codes_[a], codes_[b]); });
+    return slots;
+}
+
+void Slice::clear() noexcept {
+    for (std::uint32_t slot = 0; slot < size(); ++slot) {
+        context_->row.destroy(row(slot), context_->pool);
+        context_->keys.release(codes_[slot]);
+    }
+    for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+        context_->pool.release(chunks_[chunk], chunk_bytes(chunk));
+    }
+    index_.clear();
+    codes_.clear();
+    chunks_.clear();
+}
+
+void Slice::encode(ByteWriter& out) const {
+    out.write(span_.start);
+    out.write(span_.end);
+    out.write<std::uint64_t>(size());
+    for (std::uint32_t slot = 0; slot < size(); ++slot) {
+        out.write_bytes(context_->keys.key(codes_[slot]));
+        context_->row.encode(row(slot), out);
+    }
+}
+
+void Slice::decode(ByteReader& in) {
+    span_.start = in.read<Timestamp>();
+    span_.end = in.read<Timestamp>();
+    if (span_.start >= span_.end) {
+        ByteReader::corrupt("a slice that ends before it starts");
+    }
+    const std::uint64_t rows = in.read_count(sizeof(std::uint64_t));
+    for (std::uint64_t at = 0; at < rows; ++at) {
+        const std::string_view key = in.read_bytes();
+        const KeyInterner::Code code = context_->keys.intern(key, hash_key(key));
+        if (find(code) != nullptr) {
+            ByteReader::corrupt("a key occurs twice in a slice");
+        }
+        context_->row.decode(create(code), in, context_->pool);
+    }
+}
+
+}  // namespace llmopt_stream

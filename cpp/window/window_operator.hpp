@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "record/record_batch.hpp"
+#include "window/aligned_windows.hpp"
+#include "window/pane.hpp"
+#include "window/window_plan.hpp"
+
+namespace llmopt_stream {
+
+/// Keyed, windowed aggregation as a pure function of its input: no thread, clock or I/O
+/// inside, output into a buffer. Whoever drives it (a run, a push session, a test, another
+/// engine) gets the same panes for the same records and watermarks, however they are cut
+/// into batches. Not thread safe.
+class WindowOperator {
+public:
+    WindowOperator(const WindowPlan& plan, MetricRow row);
+
+    /// `watermark_after[i]` is the watermark after record i, never less than the one before.
+    /// A record is judged under the watermark of the records before it. `first_position` is the
+    /// place of the batch's first input record in the whole input.
+    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
+                  WindowOutput& out);
+    /// A watermark that goes back is ignored. `position` is the number of input records so far.
+    void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
+
+    [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
+    [[nodiscard]] std::vector<ResultColumn> make_result_columns() const { return context_->row.make_result_columns(); }
+
+    /// What is alive; all zero once everything has expired.
+    [[nodiscard]] std::size_t live_keys() const noexcept { return context_->keys.live(); }
+    [[nodiscard]] std::size_t live_slices() const noexcept { return windows_.live_slices(); }
+    [[nodiscard]] std::size_t state_bytes() const noexcept { return context_->pool.allocated_bytes(); }
+
+    void encode(ByteWriter& out) const;
+    /// Into a new operator of the same plan.
+    void decode(ByteReader& in);
+
+private:
+    bool collect_late_;
+    std::unique_ptr<SliceContext> context_;
+    AlignedWindows windows_;
+    Timestamp watermark_ = kMinTimestamp;
+};
+
+}  // namespace llmopt_stream
