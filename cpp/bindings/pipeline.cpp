@@ -1,0 +1,207 @@
+#include "pipeline/pipeline.hpp"
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/bindings.hpp"
+#include "bindings/plan.hpp"
+#include "bindings/python_records.hpp"
+#include "bindings/results.hpp"
+#include "record/batch_builder.hpp"
+#include "record/error.hpp"
+#include "source/arrow_reader.hpp"
+#include "source/json_decoder.hpp"
+#include "source/ndjson_reader.hpp"
+
+namespace llmopt_stream::bindings {
+namespace {
+
+constexpr std::size_t kRecordsPerBatch = 4096;
+constexpr std::array kMalformedNames = {"",        "syntax",    "not_an_object",   "too_deep",     "bad_utf8",
+                                        "too_large", "duplicate_field", "time_missing", "time_invalid", "key_not_scalar"};
+static_assert(kMalformedNames.size() == kMalformedKinds);
+
+/// A pipeline with the decoders that its schema needs.
+class Session {
+public:
+    explicit Session(PipelinePlan plan)
+        : pipeline_(std::move(plan)), builder_(schema()), json_(schema()), records_(schema()) {}
+
+    [[nodiscard]] Pipeline& pipeline() noexcept { return pipeline_; }
+    [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
+
+    void push_records(const py::list& records, std::uint32_t partition) {
+        pipeline_.settle_types(pipeline_.declared_types());
+        for (std::size_t first = 0; first < records.size(); first += kRecordsPerBatch) {
+            const std::size_t last = std::min(first + kRecordsPerBatch, records.size());
+            builder_.clear();
+            for (std::size_t record = first; record < last; ++record) {
+                records_.decode(records[record], builder_);
+            }
+            const py::gil_scoped_release without_gil;
+            push_built(partition);
+        }
+    }
+
+    bool read_ndjson(NdjsonReader& reader) {
+        if (!reader.next(json_, builder_)) {
+            return false;
+        }
+        push_built(0);
+        return true;
+    }
+
+    bool read_arrow(ArrowReader& reader, std::uint32_t partition) {
+        RecordBatch batch;
+        if (!reader.next(batch)) {
+            return false;
+        }
+        refuse_suspicious_time(reader);
+        pipeline_.push(batch, reader.malformed(), partition);
+        return true;
+    }
+
+private:
+    void push_built(std::uint32_t partition) {
+        refuse_suspicious_time(builder_);
+        pipeline_.push(builder_.batch(), builder_.malformed(), partition);
+    }
+
+    /// A first integer time before 1990 nearly always means another unit, and so that every
+    /// record is wrong. Later ones are counted as malformed like other unusable times.
+    template <typename Decoder>
+    void refuse_suspicious_time(const Decoder& decoder) const {
+        const std::int64_t* const time = decoder.suspicious_time();
+        if (time == nullptr || decoder.records_before_suspicious() != 0 || pipeline_.accepted() != 0) {
+            return;
+        }
+        const std::int64_t size = *time < 0 ? -*time : *time;
+        const char* const guess = size < 100'000'000'000 ? "s" : "ms";
+        throw Error(ErrorKind::kConfiguration,
+                    "event time '" + schema().time_path + "': " + std::to_string(*time) +
+                        " in microseconds lies before 1990; if it counts something else, say so: unit=\"" + guess +
+                        "\" (one of \"s\", \"ms\", \"us\", \"ns\")");
+    }
+
+    Pipeline pipeline_;
+    BatchBuilder builder_;
+    JsonDecoder json_;
+    PythonRecordDecoder records_;
+};
+
+using ValueTuple = std::tuple<std::string, std::string, bool>;
+using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
+
+std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path, const std::string& time_unit,
+                                      std::vector<std::string> key_paths, const std::vector<ValueTuple>& values,
+                                      const std::vector<MetricTuple>& metrics, Duration size, Duration slide,
+                                      Duration offset, Duration allowed_lateness, bool discarding, bool collect_late,
+                                      std::optional<Duration> max_out_of_orderness) {
+    PipelinePlan plan;
+    plan.fingerprint = std::move(fingerprint);
+    plan.schema.time_path = std::move(time_path);
+    plan.schema.time_unit = time_unit_of(time_unit);
+    plan.schema.key_paths = std::move(key_paths);
+    for (const auto& [path, type, declared] : values) {
+        plan.schema.values.push_back({path, field_type_of(type), declared});
+    }
+    for (const auto& [column, aggregations] : metrics) {
+        plan.metrics.push_back({column, aggregations_of(aggregations)});
+    }
+    plan.window = WindowPlan{
+        size,        slide, offset, allowed_lateness, discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
+        collect_late};
+    plan.max_out_of_orderness = max_out_of_orderness;
+    return std::make_unique<Session>(std::move(plan));
+}
+
+py::dict counts_of(Session& self) {
+    const RecordCounts& counts = self.pipeline().counts();
+    py::dict malformed;
+    for (std::size_t kind = 1; kind < kMalformedKinds; ++kind) {
+        if (counts.malformed_by_kind[kind] != 0) {
+            malformed[kMalformedNames[kind]] = counts.malformed_by_kind[kind];
+        }
+    }
+    py::dict result;
+    result["records_in"] = counts.records_in;
+    result["aggregated"] = counts.aggregated;
+    result["late"] = counts.late;
+    result["outside_windows"] = counts.outside_windows;
+    result["malformed"] = counts.malformed;
+    result["malformed_by_kind"] = malformed;
+    result["skipped_values"] = counts.skipped_values;
+    result["panes"] = counts.panes;
+    return result;
+}
+
+std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
+    const py::object capsule = data.attr("__arrow_c_stream__")();
+    auto* const stream = static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
+    if (stream == nullptr) {
+        throw py::error_already_set();
+    }
+    auto reader = std::make_unique<ArrowReader>(stream, self.schema());
+    self.pipeline().settle_types(reader->value_types());
+    return reader;
+}
+
+/// (position, event time, watermark, key values, windows)
+py::list take_late(Session& self) {
+    py::list late;
+    for (const LateRecord& record : self.pipeline().take_late()) {
+        py::list windows;
+        for (const Interval& window : record.windows) {
+            windows.append(py::make_tuple(window.start, window.end));
+        }
+        late.append(py::make_tuple(record.position, record.event_time, record.watermark, key_tuple(record.key),
+                                   std::move(windows)));
+    }
+    return late;
+}
+
+}  // namespace
+
+void bind_pipeline(py::module_& module) {
+    using without_gil = py::call_guard<py::gil_scoped_release>;
+
+    py::class_<ArrowReader>(module, "ArrowReader", "An Arrow stream that is being read by a pipeline.");
+
+    py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
+        .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"), py::arg("time_unit"),
+             py::arg("key_paths"), py::arg("values"), py::arg("metrics"), py::arg("size"), py::arg("slide"),
+             py::arg("offset"), py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
+             py::arg("max_out_of_orderness"))
+        .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
+        .def("read_ndjson", &Session::read_ndjson, py::arg("reader"), without_gil(),
+             "Takes the next batch; False at the end of the file.")
+        .def("open_arrow", &open_arrow, py::arg("data"), "Starts reading anything with __arrow_c_stream__.")
+        .def("read_arrow", &Session::read_arrow, py::arg("reader"), py::arg("partition") = 0, without_gil(),
+             "Takes the next batch; False at the end of the stream.")
+        .def("advance_watermark", [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); },
+             py::arg("time"), without_gil())
+        .def("end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
+        .def("drain",
+             [](Session& self) { return NamedPanes{self.pipeline().take_panes(), self.schema().key_paths}; },
+             "The panes since the last call.")
+        .def("take_late", &take_late, "(position, event time, watermark, key values, windows) since the last call.")
+        .def("counts", &counts_of)
+        .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
+        .def("restore", [](Session& self, std::string_view bytes) { self.pipeline().restore(bytes); },
+             py::arg("snapshot"))
+        .def_property_readonly("watermark",
+                               [](Session& self) {
+                                   const Timestamp time = self.pipeline().watermark();
+                                   return time == kMinTimestamp ? std::nullopt : std::optional(time);
+                               })
+        .def_property_readonly("live_keys", [](Session& self) { return self.pipeline().window_operator().live_keys(); })
+        .def_property_readonly("live_slices",
+                               [](Session& self) { return self.pipeline().window_operator().live_slices(); })
+        .def_property_readonly("state_bytes",
+                               [](Session& self) { return self.pipeline().window_operator().state_bytes(); });
+}
+
+}  // namespace llmopt_stream::bindings

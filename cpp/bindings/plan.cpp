@@ -1,0 +1,59 @@
+#include "bindings/plan.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "record/error.hpp"
+
+namespace llmopt_stream::bindings {
+namespace {
+
+template <typename Value, std::size_t size>
+Value lookup(const std::array<std::pair<std::string_view, Value>, size>& names, const std::string& name,
+             const char* what) {
+    for (const auto& [known, value] : names) {
+        if (known == name) {
+            return value;
+        }
+    }
+    throw Error(ErrorKind::kConfiguration, std::string(what) + ": '" + name + "' is not known");
+}
+
+constexpr std::array<std::pair<std::string_view, AggregationKind>, 8> kAggregations{{
+    {"count", AggregationKind::kCount},
+    {"sum", AggregationKind::kSum},
+    {"average", AggregationKind::kAverage},
+    {"min", AggregationKind::kMin},
+    {"max", AggregationKind::kMax},
+    {"stddev", AggregationKind::kStddev},
+    {"stddev_sample", AggregationKind::kStddevSample},
+    {"percentile", AggregationKind::kPercentile},
+}};
+constexpr std::array<std::pair<std::string_view, FieldType>, 2> kFieldTypes{{
+    {"float64", FieldType::kFloat64},
+    {"int64", FieldType::kInt64},
+}};
+constexpr std::array<std::pair<std::string_view, TimeUnit>, 5> kTimeUnits{{
+    {"", TimeUnit::kUnspecified},
+    {"s", TimeUnit::kSecond},
+    {"ms", TimeUnit::kMillisecond},
+    {"us", TimeUnit::kMicrosecond},
+    {"ns", TimeUnit::kNanosecond},
+}};
+
+}  // namespace
+
+std::vector<Aggregation> aggregations_of(const std::vector<AggregationTuple>& tuples) {
+    std::vector<Aggregation> aggregations;
+    for (const auto& [kind, percentile, result_name] : tuples) {
+        aggregations.push_back({lookup(kAggregations, kind, "aggregation"), percentile, result_name});
+    }
+    return aggregations;
+}
+
+FieldType field_type_of(const std::string& name) { return lookup(kFieldTypes, name, "type"); }
+
+TimeUnit time_unit_of(const std::string& name) { return lookup(kTimeUnits, name, "unit"); }
+
+}  // namespace llmopt_stream::bindings

@@ -1,0 +1,109 @@
+"""Windowed aggregates over streams of LLM feedback events.
+
+>>> import llmopt_stream as ls
+>>> table = ls.aggregate(
+...     [{"timestamp": "2026-01-01T00:00:10Z", "model": "gpt-4o", "latency_ms": ms} for ms in (10.0, 20.0, 30.0)],
+...     key="model", value="latency_ms", window=ls.tumbling("1m"),
+... )
+>>> table[0].results["average"]
+20.0
+"""
+
+from .aggregates import (
+    Accumulator,
+    AggregationState,
+    Aggregator,
+    AverageAggregator,
+    CompositeAggregator,
+    CountAggregator,
+    MaxAggregator,
+    MinAggregator,
+    PercentileAggregator,
+    StdDevAggregator,
+    SumAggregator,
+)
+from .errors import (
+    AggregationError,
+    CheckpointError,
+    ConfigurationError,
+    KafkaError,
+    PipelineError,
+    ProcessorError,
+    SerializationError,
+    StateError,
+    WatermarkError,
+    WindowAssignmentError,
+)
+from .events import (
+    EventMetadata,
+    EventTimestamp,
+    FeedbackData,
+    FeedbackEvent,
+    FeedbackMetadata,
+    GroupingKey,
+    ProcessorEvent,
+)
+from .notebook import aggregate
+from .pipeline import RunSummary, StreamPipeline, StreamPipelineBuilder, create_pipeline
+from .results import AggregationResult, Pane, ResultTable
+from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
+from .sources import ArrowSource, FileSource, IterableSource, Source
+from .watermarks import BoundedOutOfOrdernessWatermark, LateEvent, Watermark, WatermarkGenerator
+from .windows import TumblingWindowAssigner, Window, WindowAssigner, WindowSpec, WindowType, tumbling
+
+__all__ = [
+    "Accumulator",
+    "AggregationError",
+    "AggregationResult",
+    "AggregationState",
+    "Aggregator",
+    "ArrowSource",
+    "AverageAggregator",
+    "BoundedOutOfOrdernessWatermark",
+    "CallbackSink",
+    "CheckpointError",
+    "CollectSink",
+    "CompositeAggregator",
+    "ConfigurationError",
+    "ConsoleSink",
+    "CountAggregator",
+    "EventMetadata",
+    "EventTimestamp",
+    "FeedbackData",
+    "FeedbackEvent",
+    "FeedbackMetadata",
+    "FileSource",
+    "GroupingKey",
+    "IterableSource",
+    "KafkaError",
+    "LateEvent",
+    "MaxAggregator",
+    "MinAggregator",
+    "Pane",
+    "PercentileAggregator",
+    "PipelineError",
+    "ProcessorError",
+    "ProcessorEvent",
+    "ResultTable",
+    "RunSummary",
+    "SerializationError",
+    "Sink",
+    "Source",
+    "StateError",
+    "StdDevAggregator",
+    "StreamPipeline",
+    "StreamPipelineBuilder",
+    "SumAggregator",
+    "TumblingWindowAssigner",
+    "Watermark",
+    "WatermarkError",
+    "WatermarkGenerator",
+    "Window",
+    "WindowAssigner",
+    "WindowAssignmentError",
+    "WindowSpec",
+    "WindowType",
+    "aggregate",
+    "create_pipeline",
+    "tumbling",
+]

@@ -1,0 +1,274 @@
+"""The command `llmopt-stream`: arguments, messages and exit codes; the work is in other modules."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError, ProcessorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Windowed aggregates over streams of LLM feedback events: latencies, tokens, costs and
+quality per model, tenant or region, in event time, with late and malformed records counted.
+"""
+
+_EXAMPLES = """\
+start here:
+  llmopt-stream demo                    a pipeline at work on a million synthetic events
+  llmopt-stream demo --trace FILE.csv   the same on a trace of LLM inference requests
+  llmopt-stream COMMAND --help          what a command does, with all its options
+
+exit codes: 0 done, 1 failed, 2 wrong settings
+"""
+
+_DEMO = """\
+Write synthetic LLM feedback events to a file, then aggregate that file as a user's
+pipeline would: per model and region, in windows of one minute of event time, with the
+number of requests, the percentiles of their latency and the sum of their cost.
+
+On a terminal a table shows the last complete minute of each model and region; elsewhere
+(`llmopt-stream demo | less`) each window is one line. The totals follow: every record was
+either aggregated, or late, or malformed, and the last line checks that they add up.
+
+The events arrive up to 5 s out of order, as the watermark allows. About 2 in 1,000 arrive
+later still; those whose minute is already complete count as late. About 1 in 1,000 is
+malformed. A seed always gives the same events.
+"""
+
+_DEMO_EXAMPLES = """\
+examples:
+  llmopt-stream demo
+  llmopt-stream demo --events 50_000 --seed 7
+  llmopt-stream demo --keep events.ndjson && head -1 events.ndjson
+  llmopt-stream demo --trace AzureLLMInferenceTrace_conv.csv
+
+A trace has the columns TIMESTAMP, ContextTokens and GeneratedTokens (times without a zone
+are UTC), as in the Azure LLM inference dataset. It tells nothing about latencies or costs,
+so the demo aggregates what it has: requests, context tokens and generated tokens per minute.
+"""
+
+_GENERATE = """\
+Write synthetic LLM feedback events, one JSON object a line, in the order in which they
+arrive: slightly out of order, some late, some malformed. The same options always give the
+same bytes. The numbers of records, late events and malformed records go to standard error.
+"""
+
+_GENERATE_EXAMPLES = """\
+examples:
+  llmopt-stream generate --events 3
+  llmopt-stream generate --events 10_000_000 --rate 5000 --output events.ndjson
+  llmopt-stream generate --late-share 0 --malformed-share 0 | my-consumer
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 wrong settings."""
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as finished:  # argparse has said why
+        return finished.code if isinstance(finished.code, int) else 0
+    if arguments.run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader wants no more; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ConfigurationError as error:
+        return _fail(arguments.command, str(error), 2)
+    except (ProcessorError, OSError) as error:
+        return _fail(arguments.command, str(error), 1)
+    except KeyboardInterrupt:
+        return _fail(arguments.command, "interrupted", 1)
+
+
+def _fail(command: str, message: str, code: int) -> int:
+    print(f"llmopt-stream {command}: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llmopt-stream",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _add_demo(commands)
+    _add_generate(commands)
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text.replace(",", "_"))
+    except ValueError:
+        count = 0
+    if not 1 <= count <= 10**12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10^12, such as 50_000")
+    return count
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 to 2^64 - 1")
+    return seed
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "demo",
+        _demo,
+        summary="show a pipeline at work on synthetic events or on a real trace",
+        description=_DEMO,
+        examples=_DEMO_EXAMPLES,
+    )
+    command.add_argument(
+        "--events", type=_count, metavar="N", help="how many events to generate (default: 1_000_000)"
+    )
+    command.add_argument("--seed", type=_seed, metavar="N", help="the seed of the events (default: 42)")
+    command.add_argument(
+        "--trace", type=Path, metavar="FILE.csv", help="aggregate this trace instead of synthetic events"
+    )
+    command.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="write the events (NDJSON) to FILE, replacing it, and keep it; without this they go to a "
+        "temporary file",
+    )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo import demo_events, demo_trace
+
+    if arguments.trace is None:
+        return demo_events(
+            events=1_000_000 if arguments.events is None else arguments.events,
+            seed=42 if arguments.seed is None else arguments.seed,
+            keep=arguments.keep,
+        )
+    for option in ("events", "seed"):
+        if getattr(arguments, option) is not None:
+            raise ConfigurationError(f"--{option}: a trace is not generated; leave out --{option} or --trace")
+    return demo_trace(arguments.trace, keep=arguments.keep)
+
+
+def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "generate",
+        _generate,
+        summary="write synthetic LLM feedback events as NDJSON",
+        description=_GENERATE,
+        examples=_GENERATE_EXAMPLES,
+    )
+    option = command.add_argument
+    option("--events", type=_count, default=1_000_000, metavar="N", help="how many (default: 1_000_000)")
+    option("--seed", type=_seed, default=42, metavar="N", help="the seed of the events (default: 42)")
+    option(
+        "--start",
+        default="2026-01-01T00:00:00Z",
+        metavar="TIME",
+        help="when the events begin, ISO-8601 (default: %(default)s)",
+    )
+    option(
+        "--rate",
+        type=float,
+        default=1_000_000 / 1_800,
+        metavar="N",
+        help="events per second of event time, in the mean (default: a million in half an hour)",
+    )
+    option("--tenants", type=_count, default=20, metavar="N", help="how many tenants (default: %(default)s)")
+    option(
+        "--max-disorder",
+        default="5s",
+        metavar="DURATION",
+        help="an event that is not late arrives less than this after its time (default: %(default)s)",
+    )
+    option(
+        "--late-share",
+        type=float,
+        default=0.002,
+        metavar="SHARE",
+        help="the share of events delayed by up to two minutes more than that (default: %(default)s)",
+    )
+    option(
+        "--malformed-share",
+        type=float,
+        default=0.001,
+        metavar="SHARE",
+        help="the share of malformed records (default: %(default)s)",
+    )
+    option("--output", "-o", default="-", metavar="FILE", help="where to write (default: standard output)")
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from ._core import FeedbackGenerator
+    from .units import duration_micros, time_micros
+
+    generator = FeedbackGenerator(
+        seed=arguments.seed,
+        events=arguments.events,
+        start=time_micros(arguments.start, "--start"),
+        events_per_second=arguments.rate,
+        tenants=arguments.tenants,
+        max_disorder=duration_micros(arguments.max_disorder, "--max-disorder"),
+        late_share=arguments.late_share,
+        malformed_share=arguments.malformed_share,
+    )
+    if arguments.output == "-":
+        while chunk := generator.next_chunk():
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    else:
+        generator.write(os.fsencode(arguments.output))
+    counts = generator.counts()
+    print(
+        f"{counts['records']:,} records, {counts['late']:,} of them late and "
+        f"{sum(counts['malformed'].values()):,} malformed; {counts['bytes']:,} bytes",
+        file=sys.stderr,
+    )
+    return 0

@@ -1,0 +1,68 @@
+"""What can go wrong, as one tree.
+
+ProcessorError
+├── ConfigurationError     a setting is wrong or missing (also a ValueError)
+├── WindowAssignmentError  a record cannot be assigned to windows
+├── AggregationError       a result cannot be computed, e.g. an integer sum that overflows
+├── WatermarkError         a watermark generator failed
+├── StateError             keyed state cannot be read or written
+├── CheckpointError        a snapshot or checkpoint is damaged or of another plan
+├── KafkaError             the broker or its client failed
+├── SerializationError     data cannot be decoded or encoded
+└── PipelineError          a running pipeline cannot go on
+
+Bad records are none of these: they are counted, and handed on where a sink asks for them.
+"""
+
+__all__ = [
+    "AggregationError",
+    "CheckpointError",
+    "ConfigurationError",
+    "KafkaError",
+    "PipelineError",
+    "ProcessorError",
+    "SerializationError",
+    "StateError",
+    "WatermarkError",
+    "WindowAssignmentError",
+]
+
+
+class ProcessorError(Exception):
+    """The base of every error that llmopt_stream raises on purpose."""
+
+
+class ConfigurationError(ProcessorError, ValueError):
+    """A setting is wrong or missing; the message names setting, value and expectation."""
+
+
+class WindowAssignmentError(ProcessorError):
+    """A record cannot be assigned to windows."""
+
+
+class AggregationError(ProcessorError):
+    """A result cannot be computed."""
+
+
+class WatermarkError(ProcessorError):
+    """A watermark generator failed."""
+
+
+class StateError(ProcessorError):
+    """Keyed state cannot be read or written."""
+
+
+class CheckpointError(ProcessorError):
+    """A snapshot or checkpoint is damaged, unreadable or of another plan."""
+
+
+class KafkaError(ProcessorError):
+    """The broker or its client failed."""
+
+
+class SerializationError(ProcessorError):
+    """Data cannot be decoded or encoded."""
+
+
+class PipelineError(ProcessorError):
+    """A running pipeline cannot go on."""

@@ -1,0 +1,61 @@
+"""One call from data to windowed statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .aggregates import NINE
+from .pipeline import create_pipeline
+from .results import ResultTable
+from .sources import source_of
+from .units import Duration
+from .watermarks import BoundedOutOfOrdernessWatermark
+from .windows import WindowAssigner
+
+__all__ = ["aggregate"]
+
+
+def aggregate(
+    data: Any,
+    *,
+    time: str = "timestamp",
+    unit: str | None = None,
+    key: str | Sequence[str] | None = None,
+    value: str = "value",
+    window: WindowAssigner,
+    aggregations: Sequence[str] | str = NINE,
+    watermark: Duration | BoundedOutOfOrdernessWatermark | None = None,
+) -> ResultTable:
+    """Windowed statistics of a DataFrame, an Arrow table, a file or a list of records.
+
+    `data` is anything with `__arrow_c_stream__` (pandas, polars, pyarrow, duckdb), a path, or a list of
+    dicts. With `watermark=None` nothing is late and windows complete at the end; with a duration, records
+    that much out of order are waited for and later ones dropped, as a live stream would.
+
+    >>> from llmopt_stream import tumbling
+    >>> table = aggregate(
+    ...     [{"timestamp": f"2026-01-01T00:00:{s}Z", "value": s} for s in (10, 20, 30, 40, 50)],
+    ...     window=tumbling("1m"),
+    ... )
+    >>> table[0].results["p50"], table[0].results["p95"], table[0].results["p99"]
+    (30.0, 50.0, 50.0)
+    """
+    fields = [] if key is None else [key] if isinstance(key, str) else list(key)
+    plan = (
+        create_pipeline("aggregate")
+        .with_event_time(time, unit=unit)
+        .key_by(*fields)
+        .with_window(window)
+        .aggregate(value, aggregations)
+        .checked()
+        .plan
+    )
+    if watermark is not None and not isinstance(watermark, BoundedOutOfOrdernessWatermark):
+        watermark = BoundedOutOfOrdernessWatermark(watermark)
+    core = plan.core(collect_late=False, watermark=watermark)
+    step = source_of(data).open(core)
+    while step():
+        pass
+    core.end_of_input()
+    return ResultTable(core.drain())

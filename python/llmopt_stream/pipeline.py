@@ -1,0 +1,457 @@
+"""The builder, and the pipelines that it builds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from . import _core
+from ._html import text_html
+from .aggregates import NINE, Statistic, parse_statistic
+from .errors import ConfigurationError, PipelineError
+from .results import ResultTable
+from .schemas import declared_types, types_of_event
+from .sinks import Sink, finish
+from .sources import Source
+from .units import Duration, duration_micros, duration_text
+from .watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator
+from .windows import TumblingWindowAssigner, WindowAssigner
+
+__all__ = ["RunSummary", "StreamPipeline", "StreamPipelineBuilder", "create_pipeline"]
+
+_DEFAULT_WATERMARK = BoundedOutOfOrdernessWatermark("30s")
+_UNITS = ("s", "ms", "us", "ns")
+_TABLE_COLUMNS = ("window_start", "window_end", "pane_timing", "pane_index")
+
+
+@dataclass(frozen=True)
+class _Metric:
+    field: str
+    statistics: tuple[Statistic, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was said about a pipeline; checked piece by piece as it is said."""
+
+    name: str = "pipeline"
+    event_type: Any = None
+    source: Source | None = None
+    sinks: tuple[Sink, ...] = ()
+    time_field: str = "timestamp"
+    time_unit: str | None = None
+    schema: Mapping[str, str] = field(default_factory=dict)
+    watermark: BoundedOutOfOrdernessWatermark | None = None
+    key: tuple[str, ...] = ()
+    window: WindowAssigner | None = None
+    accumulation: str = "accumulating"
+    metrics: tuple[_Metric, ...] = ()
+
+    def all_metrics(self) -> tuple[_Metric, ...]:
+        """The metrics asked for, or the nine statistics of the field `value`."""
+        return self.metrics or (_Metric("value", tuple(parse_statistic(name) for name in NINE)),)
+
+    def core(self, *, collect_late: bool, watermark: BoundedOutOfOrdernessWatermark | None) -> _core.Pipeline:
+        """The plan at work. `watermark=None`: watermarks are explicit."""
+        if self.window is None:
+            raise ConfigurationError(
+                f"pipeline {self.name!r} has no window: add .with_tumbling_window(size), e.g. with_tumbling_window('1m')"
+            )
+        spec = self.window.spec
+        fields = list(dict.fromkeys(metric.field for metric in self.all_metrics()))
+        declared = {**types_of_event(self.event_type), **self.schema}
+        settings: dict[str, Any] = {
+            "time_path": self.time_field,
+            "time_unit": self.time_unit or "",
+            "key_paths": list(self.key),
+            "values": [(path, declared.get(path, "float64"), path in declared) for path in fields],
+            "metrics": [(fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()],
+            "size": spec.size,
+            "slide": spec.slide,
+            "offset": spec.offset,
+            "allowed_lateness": spec.allowed_lateness or 0,
+            "discarding": self.accumulation == "discarding",
+            "max_out_of_orderness": None
+            if watermark is None
+            else duration_micros(watermark.max_out_of_orderness, "max_out_of_orderness"),
+        }
+        return _core.Pipeline(fingerprint=json.dumps(settings), collect_late=collect_late, **settings)
+
+    def explain(self) -> str:
+        """The plan in words: what is read, computed and written, and where each stage runs."""
+        spec = None if self.window is None else self.window.spec
+        declared = {**types_of_event(self.event_type), **self.schema}
+        event_time = f"{self.time_field!r}" + (f" in {self.time_unit}" if self.time_unit else "")
+        watermark = self.watermark or _DEFAULT_WATERMARK
+        reads = dict.fromkeys([self.time_field, *self.key, *(metric.field for metric in self.all_metrics())])
+        stages = [
+            ("source", str(self.source) if self.source else "none yet", _where(self.source)),
+            ("decode", f"fields {', '.join(reads)}", "C++"),
+            ("event time", event_time, "C++"),
+            (
+                "watermark",
+                f"greatest event time − {duration_text(duration_micros(watermark.max_out_of_orderness, ''))}"
+                + ("" if self.watermark else " (default)"),
+                "C++",
+            ),
+            ("key", ", ".join(self.key) or "none: all records form one group", "C++"),
+            ("window", f"{spec}, {self.accumulation}" if spec else "none yet", "C++"),
+        ]
+        for metric in self.all_metrics():
+            names = ", ".join(statistic.result_name for statistic in metric.statistics)
+            stages.append(("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++"))
+        for sink in self.sinks:
+            stages.append(("sink", str(sink), "Python per batch" if type(sink).send is Sink.send else "Python per result"))
+        if not self.sinks:
+            stages.append(("sink", "none yet", "-"))
+        width = max(len(what) for _, what, _ in stages)
+        lines = [f"{stage:<11}{what:<{width}}  {where}" for stage, what, where in stages]
+        return "\n".join([f"pipeline {self.name!r}", *(f"  {line}" for line in lines)])
+
+
+def _where(source: Source | None) -> str:
+    if source is None:
+        return "-"
+    return "C++" if type(source).open is not Source.open else "C++ decodes, Python yields batches"
+
+
+class StreamPipelineBuilder:
+    """Says what a pipeline does, step by step. Each call returns a new builder, so that one can be
+    the start of several. `build()` checks that nothing is missing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    def _but(self, **changes: Any) -> StreamPipelineBuilder:
+        return StreamPipelineBuilder(dataclasses.replace(self._plan, **changes))
+
+    def with_source(self, source: Source) -> StreamPipelineBuilder:
+        """Where records come from."""
+        if not isinstance(source, Source):
+            raise ConfigurationError(
+                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or a subclass of Source"
+            )
+        return self._but(source=source)
+
+    def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
+        """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
+        without one, numbers are microseconds, and such as would lie before 1990 are refused."""
+        if unit is not None and unit not in _UNITS:
+            raise ConfigurationError(f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}")
+        return self._but(time_field=_path(field, "with_event_time"), time_unit=unit)
+
+    def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
+        """Declares types of value fields: `{"data.tokens": int}` keeps integers exact."""
+        return self._but(schema={**self._plan.schema, **declared_types(fields)})
+
+    def with_watermark_generator(self, generator: WatermarkGenerator) -> StreamPipelineBuilder:
+        """How event time advances; without one, records may be 30 seconds out of order."""
+        if not isinstance(generator, BoundedOutOfOrdernessWatermark):
+            raise ConfigurationError(
+                f"with_watermark_generator: {generator!r} is not supported; expected BoundedOutOfOrdernessWatermark(duration)"
+            )
+        return self._but(watermark=generator)
+
+    def key_by(self, *fields: str) -> StreamPipelineBuilder:
+        """Which fields records are grouped by. A record without one of them has null there."""
+        paths = tuple(_path(field, "key_by") for field in fields)
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ConfigurationError(f"key_by: {path!r} is named twice")
+        return self._but(key=paths)
+
+    def with_tumbling_window(
+        self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+    ) -> StreamPipelineBuilder:
+        """Fixed, gap-free windows: every record falls in exactly one.
+
+        A late record still updates its window until `allowed_lateness` has passed; the window then
+        fires again at once.
+
+        >>> builder = create_pipeline().with_tumbling_window("1m", allowed_lateness="10s")
+        """
+        return self.with_window(TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness))
+
+    def with_window(self, assigner: WindowAssigner) -> StreamPipelineBuilder:
+        """The windows that an assigner describes."""
+        if not isinstance(assigner, TumblingWindowAssigner):
+            raise ConfigurationError(f"with_window: {assigner!r} is not supported; expected TumblingWindowAssigner")
+        return self._but(window=assigner)
+
+    def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
+        """Whether a window's later panes hold everything so far ("accumulating", the default) or only
+        what is new ("discarding")."""
+        if mode not in ("accumulating", "discarding"):
+            raise ConfigurationError(f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'")
+        return self._but(accumulation=mode)
+
+    def aggregate(
+        self, field: str = "value", aggregations: Sequence[str] | str = NINE, *, prefix: str = ""
+    ) -> StreamPipelineBuilder:
+        """Statistics of a field: count, sum, average, min, max, stddev, stddev_sample and any percentile
+        such as "p95" or "p99.9". Repeat it for further fields, with a prefix for their results' names.
+
+        Values that are null, not finite or no numbers are skipped and counted; `count` counts the values taken.
+        """
+        names = [aggregations] if isinstance(aggregations, str) else list(aggregations)
+        if not names:
+            raise ConfigurationError("aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']")
+        metric = _Metric(_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names))
+        return self._but(metrics=(*self._plan.metrics, metric))
+
+    def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
+        """Where results go; any number of sinks."""
+        if not isinstance(sink, Sink):
+            raise ConfigurationError(
+                f"with_sink: {sink!r} is not a Sink; expected ConsoleSink, CollectSink, CallbackSink or a subclass of Sink"
+            )
+        return self._but(sinks=(*self._plan.sinks, sink))
+
+    def checked(self) -> StreamPipelineBuilder:
+        """Itself, if everything but source and sinks is there and fits together."""
+        plan = self._plan
+        plan.core(collect_late=False, watermark=None)
+        taken = [*_TABLE_COLUMNS, *plan.key]
+        for metric in plan.all_metrics():
+            for statistic in metric.statistics:
+                if statistic.result_name in taken:
+                    raise ConfigurationError(
+                        f"aggregate: two columns of the result would be called {statistic.result_name!r}; "
+                        f"give the metric of {metric.field!r} another prefix="
+                    )
+                taken.append(statistic.result_name)
+        return self
+
+    def build(self) -> StreamPipeline:
+        """The pipeline, ready to run."""
+        self.checked()
+        if self._plan.source is None:
+            raise ConfigurationError(
+                f"pipeline {self._plan.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
+            )
+        return StreamPipeline(self._plan)
+
+    def explain(self) -> str:
+        """Prints the plan and where each stage runs, and returns the text."""
+        text = self._plan.explain()
+        print(text)
+        return text
+
+    def __repr__(self) -> str:
+        return f"<StreamPipelineBuilder {self._plan.name!r}>"
+
+    def _repr_html_(self) -> str:
+        return text_html(self._plan.explain())
+
+
+def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> StreamPipelineBuilder:
+    """Starts a pipeline.
+
+    `event_type` (a dataclass, pydantic model, msgspec struct or TypedDict, such as FeedbackEvent)
+    says which fields are integers; records themselves may be dicts all the same.
+
+    >>> from llmopt_stream import CollectSink, IterableSource
+    >>> sink = CollectSink()
+    >>> pipeline = (
+    ...     create_pipeline("latency")
+    ...     .with_source(IterableSource([{"timestamp": "2026-01-01T00:00:01Z", "model": "gpt-4o", "ms": 12.5}]))
+    ...     .key_by("model")
+    ...     .with_tumbling_window("1m")
+    ...     .aggregate("ms", ["count", "p99"])
+    ...     .with_sink(sink)
+    ...     .build()
+    ... )
+    >>> pipeline.run().records_in
+    1
+    >>> sink.results[0].key, sink.results[0].results
+    (GroupingKey({'model': 'gpt-4o'}), {'count': 1, 'p99': 12.5})
+    """
+    return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
+
+
+def _path(field: Any, setting: str) -> str:
+    if not isinstance(field, str) or not all(field.split(".")):
+        raise ConfigurationError(f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'")
+    return field
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed."""
+
+    records_in: int
+    aggregated: int
+    """Taken by at least one window."""
+    late: int
+    """Too late for every window."""
+    malformed: int
+    filtered: int
+    outside_windows: int
+    """In a gap between windows."""
+    unfired: int
+    shed: int
+    panes: int
+    """Results handed to the sinks."""
+    duration: timedelta
+    malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
+    skipped_values: Mapping[str, int] = field(default_factory=dict)
+    """By field: values of aggregated records that were null, not finite or no numbers."""
+
+    @property
+    def throughput(self) -> float:
+        """Records per second of wall time."""
+        seconds = self.duration.total_seconds()
+        return self.records_in / seconds if seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        parts = [f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"]
+        parts += [
+            f"{count:,} {name.replace('_', ' ')}"
+            for name in ("aggregated", "late", "malformed", "filtered", "outside_windows", "shed", "panes")
+            if (count := getattr(self, name)) or name in ("aggregated", "panes")
+        ]
+        parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
+        return ", ".join(parts)
+
+
+class StreamPipeline:
+    """A pipeline that can run. The same one may run again, from the start of its source."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._stop = threading.Event()
+        self._running = threading.Lock()
+        self._counts: dict[str, Any] = {}
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The counters of the current or last run."""
+        return dict(self._counts)
+
+    def stop(self) -> None:
+        """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
+        not complete do not fire."""
+        self._stop.set()
+
+    def explain(self) -> str:
+        """Prints the plan and where each stage runs, and returns the text."""
+        text = self._plan.explain()
+        print(text)
+        return text
+
+    def run(self, *, timeout: Duration | None = None) -> RunSummary:
+        """Runs until the source ends, then completes every window.
+
+        It ends early, without completing windows, on `stop()`, on SIGINT or SIGTERM (on the main
+        thread), and after `timeout`.
+        """
+        if not self._running.acquire(blocking=False):
+            raise PipelineError(f"pipeline {self._plan.name!r} is already running")
+        try:
+            with _StopOnSignals(self._stop):
+                return self._run(timeout)
+        finally:
+            self._running.release()
+
+    def _run(self, timeout: Duration | None) -> RunSummary:
+        plan = self._plan
+        assert plan.source is not None
+        seconds = None if timeout is None else duration_micros(timeout, "run: timeout") / 1e6
+        core = plan.core(collect_late=False, watermark=plan.watermark or _DEFAULT_WATERMARK)
+        started = time.monotonic()
+        step = plan.source.open(core)
+        opened: list[Sink] = []
+        try:
+            for sink in plan.sinks:
+                sink.open()
+                opened.append(sink)
+            while True:
+                if self._stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds):
+                    break
+                if not step():
+                    core.end_of_input()
+                    self._emit(core)
+                    break
+                self._emit(core)
+        finally:
+            for sink in reversed(opened):
+                sink.close()
+        return self._summary(core, timedelta(seconds=time.monotonic() - started))
+
+    def _emit(self, core: _core.Pipeline) -> None:
+        panes = core.drain()
+        self._counts = core.counts()
+        if len(panes) == 0:
+            return
+        for sink in self._plan.sinks:
+            finish(sink.send_batch(ResultTable(panes)))
+
+    def _summary(self, core: _core.Pipeline, duration: timedelta) -> RunSummary:
+        counts = core.counts()
+        self._counts = counts
+        skipped: dict[str, int] = {}
+        for metric, count in zip(self._plan.all_metrics(), counts["skipped_values"], strict=True):
+            if count:
+                skipped[metric.field] = max(count, skipped.get(metric.field, 0))
+        return RunSummary(
+            records_in=counts["records_in"],
+            aggregated=counts["aggregated"],
+            late=counts["late"],
+            malformed=counts["malformed"],
+            filtered=0,
+            outside_windows=counts["outside_windows"],
+            unfired=0,
+            shed=0,
+            panes=counts["panes"],
+            duration=duration,
+            malformed_by_kind=counts["malformed_by_kind"],
+            skipped_values=skipped,
+        )
+
+    def __repr__(self) -> str:
+        return f"<StreamPipeline {self._plan.name!r}>"
+
+    def _repr_html_(self) -> str:
+        return text_html(self._plan.explain())
+
+
+class _StopOnSignals:
+    """Lets SIGINT and SIGTERM end a run in good order; elsewhere than on the main thread, and where
+    the program has handlers of its own for SIGTERM, signals are left alone."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        self._stop.clear()
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self._stop.set()
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, on_signal)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, on_signal)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

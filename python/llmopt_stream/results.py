@@ -1,0 +1,190 @@
+"""What comes out of a pipeline: one AggregationResult per pane, or all of them as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+from . import _core
+from .errors import ConfigurationError
+from .events import GroupingKey
+from .windows import Window
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+__all__ = ["AggregationResult", "Pane", "ResultTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """Which firing of its window a result is."""
+
+    timing: str
+    """"early", "on_time" or "late", relative to the watermark."""
+    index: int
+    """0 for the first pane of a key in a window, then 1, 2, …: the revision that sinks use."""
+    is_last: bool
+    """No later pane of this key and window can follow."""
+    replaces: Sequence[Window]
+    """The windows whose results this one supersedes (sessions that merged)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregationResult:
+    """The statistics of one key in one window at one firing."""
+
+    window: Window
+    key: GroupingKey
+    results: dict[str, Any]
+    pane: Pane = field(default_factory=lambda: Pane("on_time", 0, True, ()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that results have as JSON."""
+        return {
+            "window": _window_json(self.window),
+            "key": dict(self.key),
+            "results": self.results,
+            "pane": {
+                "timing": self.pane.timing,
+                "index": self.pane.index,
+                "is_last": self.pane.is_last,
+                "replaces": [_window_json(window) for window in self.pane.replaces],
+            },
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON; results that JSON has no number for (±Inf) are null."""
+        finite = {
+            name: None if isinstance(value, float) and not abs(value) < float("inf") else value
+            for name, value in self.results.items()
+        }
+        return json.dumps({**self.to_dict(), "results": finite}, separators=(",", ":"), ensure_ascii=False)
+
+
+def _window_json(window: Window) -> dict[str, str]:
+    return {"start": window.start_text, "end": window.end_text}
+
+
+class ResultTable:
+    """The results of a run, in firing order: `window_start`, `window_end`, each key, each result,
+    `pane_timing`, `pane_index`. Any library that reads Arrow streams takes it without copies,
+    say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`."""
+
+    def __init__(self, panes: _core.Panes) -> None:
+        self._panes = panes
+
+    def __len__(self) -> int:
+        return len(self._panes)
+
+    @overload
+    def __getitem__(self, index: int) -> AggregationResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AggregationResult]: ...
+    def __getitem__(self, index: int | slice) -> AggregationResult | list[AggregationResult]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        start, end, key, results, timing, pane_index, is_last, replaces = self._panes.row(
+            index + len(self) if index < 0 else index
+        )
+        pane = Pane(timing, pane_index, is_last, tuple(Window(*interval) for interval in replaces))
+        return AggregationResult(
+            Window(start, end), GroupingKey(zip(self._panes.key_names, key, strict=True)), results, pane
+        )
+
+    def __iter__(self) -> Iterator[AggregationResult]:
+        return (self[index] for index in range(len(self)))
+
+    def extend(self, later: ResultTable) -> None:
+        """Adds the results of a later drain of the same pipeline."""
+        self._panes.append(later._panes)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._panes.__arrow_c_stream__(requested_schema)
+
+    @property
+    def column_names(self) -> list[str]:
+        return [
+            "window_start",
+            "window_end",
+            *self._panes.key_names,
+            *self._panes.result_names,
+            "pane_timing",
+            "pane_index",
+        ]
+
+    def to_arrow(self) -> pyarrow.Table:
+        """A pyarrow Table (extra `[arrow]`)."""
+        return _needs("pyarrow", "arrow").table(self)
+
+    def to_polars(self) -> polars.DataFrame:
+        """A polars DataFrame (extra `[polars]`)."""
+        return _needs("polars", "polars").DataFrame(self)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A pandas DataFrame (extra `[pandas]`)."""
+        _needs("pandas", "pandas")
+        return self.to_arrow().to_pandas()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One flat dict per result, under the column names."""
+        return [_flat(result) for result in self]
+
+    def plot(self, column: str | None = None) -> Any:
+        """One line per key over the windows' ends, as matplotlib Axes (extra `[notebook]`).
+
+        `column` is the last result column unless said otherwise.
+        """
+        pyplot = _needs("matplotlib.pyplot", "notebook")
+        names = self._panes.result_names
+        chosen = names[-1] if column is None else column
+        if chosen not in names:
+            raise ConfigurationError(f"plot: column {chosen!r} is not a result; there are {', '.join(names)}")
+        lines: dict[GroupingKey, tuple[list[Any], list[Any]]] = {}
+        for result in self:
+            times, values = lines.setdefault(result.key, ([], []))
+            times.append(result.window.end)
+            values.append(result.results[chosen])
+        _, axes = pyplot.subplots()
+        for key, (times, values) in lines.items():
+            axes.plot(times, values, marker=".", label=", ".join(str(value) for value in key.values()))
+        axes.set_xlabel("window end")
+        axes.set_ylabel(chosen)
+        if self._panes.key_names:
+            axes.legend(title=", ".join(self._panes.key_names))
+        axes.figure.autofmt_xdate()
+        return axes
+
+    def __repr__(self) -> str:
+        return f"ResultTable({len(self)} results: {', '.join(self.column_names)})"
+
+    def _repr_html_(self) -> str:
+        from ._html import table_html
+
+        shown = 20
+        rows = [list(_flat(result).values()) for result in self[:shown]]
+        return table_html(self.column_names, rows, len(self))
+
+
+def _flat(result: AggregationResult) -> dict[str, Any]:
+    return {
+        "window_start": result.window.start,
+        "window_end": result.window.end,
+        **result.key,
+        **result.results,
+        "pane_timing": result.pane.timing,
+        "pane_index": result.pane.index,
+    }
+
+
+def _needs(module: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} is needed for this: pip install 'llmopt-stream[{extra}]'") from error

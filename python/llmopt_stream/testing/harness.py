@@ -1,0 +1,186 @@
+"""Drives a pipeline step by step, without source, sinks, clock or threads."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+from .. import _core
+from ..errors import CheckpointError, ConfigurationError
+from ..events import GroupingKey
+from ..pipeline import StreamPipelineBuilder
+from ..results import AggregationResult, ResultTable
+from ..units import Duration, Time, duration_micros, time_micros, to_timedelta
+from ..watermarks import LateEvent, Watermark
+from ..windows import Window
+
+__all__ = ["PipelineHarness"]
+
+
+class PipelineHarness:
+    """The pipeline that a builder describes, driven by hand: the same core as `run()`.
+
+    The builder needs no source and no sink. With a watermark generator, records move the watermark;
+    without one it moves only by `advance_watermark`.
+
+    >>> from llmopt_stream import create_pipeline
+    >>> builder = (create_pipeline().with_event_time("ts", unit="ms").key_by("key")
+    ...            .with_tumbling_window("10s").aggregate("value", ["count", "sum"]))
+    >>> h = PipelineHarness(builder)
+    >>> h.push({"key": "a", "ts": 1_000, "value": 3})
+    >>> h.advance_watermark(10_000_000)
+    >>> [pane.results for pane in h.drain()]
+    [{'count': 1, 'sum': 3.0}]
+    """
+
+    def __init__(self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None) -> None:
+        if parallelism != 1:
+            raise ConfigurationError(f"PipelineHarness: parallelism: {parallelism!r} is not supported; expected 1")
+        if state_backend is not None:
+            raise ConfigurationError("PipelineHarness: state_backend: only None, for state in memory, is supported")
+        plan = builder.checked().plan
+        self._core = plan.core(collect_late=True, watermark=plan.watermark)
+        self._key_names = plan.key
+        self._late: list[LateEvent] = []
+        self._processing_time = 0
+
+    def push(self, record: Any, *, partition: int = 0) -> None:
+        """Takes one record (dict, dataclass, …), or a list of them, of one partition."""
+        records = record if isinstance(record, list) else [record]
+        before = self._records_in()
+        self._core.push_records(records, partition)
+        self._take_late(lambda position: records[position - before])
+
+    def push_batch(self, batch: Any, *, partition: int = 0) -> None:
+        """Takes the rows of anything with `__arrow_c_stream__`."""
+        before = self._records_in()
+        reader = self._core.open_arrow(batch)
+        while self._core.read_arrow(reader, partition):
+            pass
+        self._take_late(lambda position: _row(batch, position - before))
+
+    def advance_watermark(self, watermark: Time) -> None:
+        """No record with an earlier time is expected any more. Going back is ignored."""
+        self._core.advance_watermark(time_micros(watermark, "advance_watermark"))
+
+    def advance_processing_time(self, time: Duration | int) -> None:
+        """Sets the manual clock, in seconds since it started at 0. Going back is ignored."""
+        self._processing_time = max(self._processing_time, duration_micros(time, "advance_processing_time"))
+
+    def end_of_input(self) -> None:
+        """Nothing more comes: every window completes."""
+        self._core.end_of_input()
+
+    def drain(self) -> list[AggregationResult]:
+        """The panes since the last drain, in firing order."""
+        return list(ResultTable(self._core.drain()))
+
+    def drain_late(self) -> list[LateEvent]:
+        """The records since the last drain that came too late for every window of theirs."""
+        late, self._late = self._late, []
+        return late
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """The stream's watermark; None before there is one."""
+        micros = self._core.watermark
+        return None if micros is None else Watermark(micros)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
+        return {
+            **self._core.counts(),
+            "live_keys": self._core.live_keys,
+            "live_slices": self._core.live_slices,
+            "state_bytes": self._core.state_bytes,
+        }
+
+    def snapshot(self) -> bytes:
+        """Everything between two steps, results not yet drained included."""
+        late = [_encode_late(event) for event in self._late]
+        header = json.dumps({"processing_time": self._processing_time, "late": late}).encode()
+        return len(header).to_bytes(8, "little") + header + self._core.snapshot()
+
+    @classmethod
+    def restore(cls, builder: StreamPipelineBuilder, snapshot: bytes, **options: Any) -> PipelineHarness:
+        """A harness that goes on where the snapshot was taken.
+
+        Raises CheckpointError for bytes that are not a whole, unaltered snapshot of this plan.
+        """
+        harness = cls(builder, **options)
+        end = 8 + int.from_bytes(snapshot[:8], "little")
+        harness._core.restore(snapshot[end:])
+        try:
+            header = json.loads(snapshot[8:end])
+            harness._processing_time = header["processing_time"]
+            harness._late = [_decode_late(event) for event in header["late"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
+        return harness
+
+    def _records_in(self) -> int:
+        return int(self._core.counts()["records_in"])
+
+    def _take_late(self, record_at: Callable[[int], Any]) -> None:
+        for position, time, watermark, key, windows in self._core.take_late():
+            self._late.append(
+                LateEvent(
+                    event=record_at(position),
+                    key=GroupingKey(zip(self._key_names, key, strict=True)),
+                    windows=tuple(Window(*window) for window in windows),
+                    watermark=Watermark(watermark),
+                    lateness=to_timedelta(watermark - time),
+                    position=position,
+                )
+            )
+
+
+def _row(table: Any, index: int) -> Any:
+    """One row of a DataFrame or Arrow table as a dict."""
+    if hasattr(table, "to_pylist"):  # pyarrow
+        return table.slice(index, 1).to_pylist()[0]
+    if hasattr(table, "row"):  # polars
+        return table.row(index, named=True)
+    if hasattr(table, "iloc"):  # pandas
+        return table.iloc[index].to_dict()
+    return None
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return {"$time": value.isoformat(), "$date": not isinstance(value, datetime)}
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(f"snapshot: a late record holds a {type(value).__name__}, which a snapshot cannot")
+
+
+def _untagged(value: dict[str, Any]) -> Any:
+    if "$time" in value:
+        return date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
+    return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
+
+
+def _encode_late(event: LateEvent) -> dict[str, Any]:
+    return {
+        "event": json.dumps(event.event, default=_tagged),
+        "key": list(event.key.items()),
+        "windows": [[time_micros(window.start), time_micros(window.end)] for window in event.windows],
+        "watermark": int(event.watermark),
+        "lateness": event.lateness.total_seconds(),
+        "position": event.position,
+    }
+
+
+def _decode_late(encoded: dict[str, Any]) -> LateEvent:
+    return LateEvent(
+        event=json.loads(encoded["event"], object_hook=_untagged),
+        key=GroupingKey((name, value) for name, value in encoded["key"]),
+        windows=tuple(Window(*window) for window in encoded["windows"]),
+        watermark=Watermark(encoded["watermark"]),
+        lateness=to_timedelta(round(encoded["lateness"] * 1e6)),
+        position=encoded["position"],
+    )
