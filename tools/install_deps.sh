@@ -37,7 +37,7 @@ if ((${#missing[@]} > 0)); then
         command -v sudo >/dev/null || fail "run as root: apt-get install ${missing[*]}"
         as_root=(sudo)
         # Without a terminal nobody can type a password: fail at once instead of waiting.
-        [[ -t 0 ]] || as_root+=(-n)
+        [[ -t 0 ]] || sudo -n true 2>/dev/null || fail "sudo wants a password; run: sudo apt-get install ${missing[*]}"
     fi
     apt() {
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \

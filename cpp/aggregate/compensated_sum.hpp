@@ -17,7 +17,7 @@ namespace llmopt_stream {
 /// Once the sum has overflowed it stays infinite.
 class CompensatedSum {
 public:
-    static constexpr std::uint64_t kNormalizeEvery = 64;
+    static constexpr std::uint64_t kNormalizeEvery = 16;
 
     constexpr CompensatedSum() = default;
     constexpr explicit CompensatedSum(DoubleDouble parts) noexcept : parts_(parts) {}

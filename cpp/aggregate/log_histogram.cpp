@@ -1,64 +1,14 @@
 #include "aggregate/log_histogram.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <new>
+
+#include "aggregate/log_buckets.hpp"
 
 namespace llmopt_stream {
 
 namespace {
-
-constexpr std::int32_t kPerOctave = LogHistogram::kBucketsPerOctave;
-// Of the smallest and the greatest finite double.
-constexpr std::int32_t kFirstBucket = -1074 * kPerOctave;
-constexpr std::int32_t kLastBucket = 1024 * kPerOctave;  // the last values round up to it
-// All finite doubles of both signs fit into kMaxBuckets at this level.
-constexpr int kMaxLevel = 8;
-static_assert(2 * ((kLastBucket >> kMaxLevel) - (kFirstBucket >> kMaxLevel) + 1) <= LogHistogram::kMaxBuckets);
-
-// Where the buckets of [1, 2) begin: the inverse of the cubic at 0, 1, …, 35.
-constexpr std::array<double, kPerOctave + 1> kBounds = [] {
-    std::array<double, kPerOctave + 1> bounds{};
-    for (int k = 0; k <= kPerOctave; ++k) {
-        double s = static_cast<double>(k) / kPerOctave;
-        for (int newton = 0; newton < 8; ++newton) {
-            s -= (s * (50.0 + s * (s * 6.0 - 21.0)) - k) / (50.0 + s * (18.0 * s - 42.0));
-        }
-        bounds[static_cast<std::size_t>(k)] = 1.0 + s;
-    }
-    return bounds;
-}();
-
-// The value between l and u of equal relative distance to both, 2lu / (l + u), has the
-// relative error (u - l) / (u + l). Collapsing adds the logarithms of two widths, and the
-// error is the hyperbolic tangent of half the logarithm: hence the doubling formula.
-constexpr std::array<double, kMaxLevel + 1> kErrors = [] {
-    std::array<double, kMaxLevel + 1> errors{};
-    for (std::size_t k = 0; k < kPerOctave; ++k) {
-        errors[0] = std::max(errors[0], (kBounds[k + 1] - kBounds[k]) / (kBounds[k + 1] + kBounds[k]));
-    }
-    for (std::size_t level = 1; level <= kMaxLevel; ++level) {
-        const double half = errors[level - 1];
-        errors[level] = 2 * half / (1 + half * half);
-    }
-    return errors;
-}();
-static_assert(kErrors[0] < 0.01);
-
-double representative(std::int32_t bucket, int level) noexcept {
-    const std::int32_t begin = bucket * (1 << level);
-    const std::int32_t end = (bucket + 1) * (1 << level);
-    const auto octave_of = [](std::int32_t index) {
-        return (index >= 0 ? index : index - (kPerOctave - 1)) / kPerOctave;
-    };
-    const int octave = octave_of(begin);
-    const double lower = kBounds[static_cast<std::size_t>(begin - octave * kPerOctave)];
-    const int end_octave = octave_of(end);
-    const double upper =
-        std::ldexp(kBounds[static_cast<std::size_t>(end - end_octave * kPerOctave)], end_octave - octave);
-    return std::min(std::ldexp(2 * lower * (upper / (lower + upper)), octave), std::numeric_limits<double>::max());
-}
 
 constexpr std::uint8_t bytes_for(std::uint64_t count) noexcept {
     return count <= std::numeric_limits<std::uint16_t>::max()   ? 2
@@ -77,17 +27,6 @@ decltype(auto) with_counters(std::byte* counters, std::uint8_t counter_bytes, Us
 }
 
 }  // namespace
-
-LogHistogram::Bucket LogHistogram::bucket_of(double value) noexcept {
-    if (std::fabs(value) >= std::numeric_limits<double>::min()) [[likely]] {
-        return bucket_of_normal(value);
-    }
-    if (value == 0) {
-        return kZero;
-    }
-    // Subnormal: scaled by 64 octaves, which are exactly 64 * 35 buckets.
-    return bucket_of_normal(value * 0x1p64) - 64 * kPerOctave * 2;
-}
 
 void LogHistogram::Range::include(Range other) noexcept {
     if (empty()) {
@@ -143,8 +82,8 @@ void LogHistogram::make_room(int level, Ranges ranges, SizeClassPool& pool) {
         const int own_level = block.level;
         const auto fits = [&](int sign) {
             const Range& range = ranges[static_cast<std::size_t>(sign)];
-            return range.empty() || (range.first >= block.first[sign] &&
-                                     range.end <= block.first[sign] + block.slots[sign]);
+            return range.empty() ||
+                   (range.first >= block.first[sign] && range.end <= block.first[sign] + block.slots[sign]);
         };
         if (own_level >= level) {
             for (Range& range : ranges) {
@@ -176,8 +115,10 @@ void LogHistogram::rebuild(int level, const Ranges& ranges, std::uint8_t counter
     // Some room to grow on both ends, and what the size class gives anyway. Slots never
     // exceed kMaxBuckets, so that a value which finds a slot never asks for a collapse.
     const std::int32_t needed = ranges[0].size() + ranges[1].size();
-    const std::size_t wanted = sizeof(Block) + std::size_t{counter_bytes} * static_cast<std::size_t>(needed + needed / 8);
-    const auto slots = static_cast<std::int32_t>((SizeClassPool::block_bytes(wanted) - sizeof(Block)) / counter_bytes);
+    const std::size_t wanted =
+        sizeof(Block) + std::size_t{counter_bytes} * static_cast<std::size_t>(needed + needed / 8);
+    const auto slots =
+        static_cast<std::int32_t>((SizeClassPool::block_bytes(wanted) - sizeof(Block)) / counter_bytes);
     const std::int32_t slack = needed == 0 ? 0 : std::min(slots, kMaxBuckets) - needed;
 
     Block fresh{};
@@ -263,7 +204,8 @@ bool LogHistogram::try_merge_aligned(const LogHistogram& other) noexcept {
                 std::min(to.first[sign] + to.slots[sign], from.first[sign] + from.slots[sign]);
             const std::int32_t size = std::max(end - first, 0);
             std::uint16_t* const a = into + (size == 0 ? 0 : to.start[sign] + first - to.first[sign]);
-            const std::uint16_t* const b = added + (size == 0 ? 0 : from.start[sign] + first - from.first[sign]);
+            const std::uint16_t* const b =
+                added + (size == 0 ? 0 : from.start[sign] + first - from.first[sign]);
             if (dry_run) {
                 std::uint16_t overflows = 0;
                 for (std::int32_t i = 0; i < size; ++i) {
@@ -331,7 +273,7 @@ std::uint64_t LogHistogram::count() const noexcept {
 
 int LogHistogram::level() const noexcept { return block_ == nullptr ? 0 : head().level; }
 
-double LogHistogram::error() const noexcept { return kErrors[static_cast<std::size_t>(level())]; }
+double LogHistogram::error() const noexcept { return log_buckets::relative_error(level()); }
 
 void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double> results) const noexcept {
     Block& block = head();
@@ -347,7 +289,7 @@ void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double
     with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
         for (std::int32_t slot = block.slots[1] - 1; slot >= 0; --slot) {
             if (!pass(counters[block.start[1] + slot],
-                      [&] { return -representative(block.first[1] + slot, block.level); })) {
+                      [&] { return -log_buckets::representative(block.first[1] + slot, block.level); })) {
                 return;
             }
         }
@@ -355,7 +297,8 @@ void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double
             return;
         }
         for (std::int32_t slot = 0; slot < block.slots[0]; ++slot) {
-            if (!pass(counters[slot], [&] { return representative(block.first[0] + slot, block.level); })) {
+            if (!pass(counters[slot],
+                      [&] { return log_buckets::representative(block.first[0] + slot, block.level); })) {
                 return;
             }
         }
@@ -385,7 +328,7 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
         ByteReader::corrupt("the width of histogram counters");
     }
     const int level = in.read<std::uint8_t>();
-    if (level > kMaxLevel) {
+    if (level > log_buckets::kMaxLevel) {
         ByteReader::corrupt("the collapse level of a histogram");
     }
     std::uint64_t total = in.read<std::uint64_t>();
@@ -399,7 +342,8 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
         const auto first = in.read<std::int32_t>();
         const auto size = in.read<std::uint16_t>();
         if (size > counts.size() - buckets || (size == 0 && first != 0) ||
-            (size != 0 && (first < (kFirstBucket >> level) || first > (kLastBucket >> level) - size + 1))) {
+            (size != 0 &&
+             (first < (log_buckets::kFirst >> level) || first > (log_buckets::kLast >> level) - size + 1))) {
             ByteReader::corrupt("the buckets of a histogram");
         }
         range = {first, first + size};
@@ -431,7 +375,8 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
         std::size_t next = 0;
         for (std::size_t sign = 0; sign < 2; ++sign) {
             for (std::int32_t bucket = ranges[sign].first; bucket < ranges[sign].end; ++bucket) {
-                counters[block.start[sign] + bucket - block.first[sign]] = static_cast<Counter>(counts[next++]);
+                counters[block.start[sign] + bucket - block.first[sign]] =
+                    static_cast<Counter>(counts[next++]);
             }
         }
     });

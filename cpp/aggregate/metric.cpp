@@ -34,8 +34,10 @@ DoubleDouble to_double_double(Int128 value) noexcept {
 
 template <typename Value>
 void merge_extremes(std::byte* into, const std::byte* from, const MetricLayout& layout) noexcept {
-    store_part(into + layout.min, std::min(load_part<Value>(into + layout.min), load_part<Value>(from + layout.min)));
-    store_part(into + layout.max, std::max(load_part<Value>(into + layout.max), load_part<Value>(from + layout.max)));
+    store_part(into + layout.min,
+               std::min(load_part<Value>(into + layout.min), load_part<Value>(from + layout.min)));
+    store_part(into + layout.max,
+               std::max(load_part<Value>(into + layout.max), load_part<Value>(from + layout.max)));
 }
 
 void merge_sums(std::byte* into, const std::byte* from) noexcept {
@@ -74,7 +76,8 @@ Metric::Metric(FieldType type, std::vector<Aggregation> aggregations)
             continue;
         }
         if (!(aggregation.percentile >= 0 && aggregation.percentile <= 100)) {
-            throw Error(ErrorKind::kConfiguration, "'" + aggregation.result_name + "': a percentile must lie in [0, 100], got " +
+            throw Error(ErrorKind::kConfiguration, "'" + aggregation.result_name +
+                                                       "': a percentile must lie in [0, 100], got " +
                                                        std::to_string(aggregation.percentile));
         }
         percents_.push_back(aggregation.percentile);
@@ -130,7 +133,8 @@ bool Metric::add_one(std::byte* state, std::int64_t value, SizeClassPool& pool) 
 void Metric::merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const {
     store_part(into, count(into) + count(from));
     if (parts_.sum && is_integer()) {
-        store_part(into + layout_.sum, load_part<Int128>(into + layout_.sum) + load_part<Int128>(from + layout_.sum));
+        store_part(into + layout_.sum,
+                   load_part<Int128>(into + layout_.sum) + load_part<Int128>(from + layout_.sum));
     } else if (parts_.sum) {
         merge_sums(into + layout_.sum, from + layout_.sum);
     }
@@ -174,11 +178,12 @@ void Metric::append_results(const std::byte* state, std::span<ResultColumn> resu
     constexpr std::size_t kFew = 16;
     std::array<double, kFew> few;
     std::vector<double> many(percents_.size() > kFew ? percents_.size() : 0);
-    const std::span<double> percentiles = many.empty() ? std::span<double>(few).first(percents_.size()) : many;
+    const std::span<double> percentiles =
+        many.empty() ? std::span<double>(few).first(percents_.size()) : many;
     if (!percents_.empty() && count(state) != 0) {
         load_part<QuantileSketch>(state + layout_.sketch)
-            .percentiles(percents_, extreme_as_double(state + layout_.min), extreme_as_double(state + layout_.max),
-                         percentiles);
+            .percentiles(percents_, extreme_as_double(state + layout_.min),
+                         extreme_as_double(state + layout_.max), percentiles);
     }
     // 3. Append.
     std::size_t next_percentile = 0;
@@ -201,7 +206,8 @@ void Metric::append_results(const std::byte* state, std::span<ResultColumn> resu
 
 MetricValue Metric::result(const std::byte* state, const Aggregation& aggregation) const {
     if (!includes(parts_, aggregation.kind)) {
-        throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name + "' was not asked for when aggregation began");
+        throw Error(ErrorKind::kAggregation,
+                    "'" + aggregation.result_name + "' was not asked for when aggregation began");
     }
     const std::uint64_t n = count(state);
     switch (aggregation.kind) {
@@ -231,8 +237,10 @@ MetricValue Metric::sum(const std::byte* state, const std::string& name) const {
     }
     const auto sum = load_part<Int128>(state + layout_.sum);
     if (sum < std::numeric_limits<std::int64_t>::min() || sum > std::numeric_limits<std::int64_t>::max()) {
-        throw Error(ErrorKind::kAggregation,
-                    "'" + name + "': the sum of an integer column does not fit into 64 bits; declare the field as a float");
+        throw Error(
+            ErrorKind::kAggregation,
+            "'" + name +
+                "': the sum of an integer column does not fit into 64 bits; declare the field as a float");
     }
     return static_cast<std::int64_t>(sum);
 }
@@ -258,8 +266,9 @@ double Metric::stddev(const std::byte* state, std::uint64_t divisor) const noexc
     } else {
         spread = load_part<double>(state + layout_.max) - load_part<double>(state + layout_.min);
     }
-    return standard_deviation(wide_sum(state), load_part<CompensatedSum>(state + layout_.squares).value_parts(),
-                              count(state), divisor, spread);
+    return standard_deviation(wide_sum(state),
+                              load_part<CompensatedSum>(state + layout_.squares).value_parts(), count(state),
+                              divisor, spread);
 }
 
 MetricValue Metric::extreme(const std::byte* part) const noexcept {

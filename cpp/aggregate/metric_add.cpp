@@ -33,8 +33,8 @@ bool all_zero(std::uint64_t products) noexcept { return products << 1 == 0; }
 
 /// Copies the usable values, and moves the rows together with them if some are not.
 /// Returns the rows of the values taken.
-std::span<std::byte* const> take(Chunk<double>& chunk, std::span<std::byte* const> rows, const ValueColumn& column,
-                                 std::size_t first) {
+std::span<std::byte* const> take(Chunk<double>& chunk, std::span<std::byte* const> rows,
+                                 const ValueColumn& column, std::size_t first) {
     const double* const input = column.float64.data() + first;
     const std::size_t size = rows.size();
     std::uint64_t products = 0;
@@ -106,7 +106,8 @@ template <typename Value>
 void find_buckets(Chunk<Value>& chunk, std::size_t size) noexcept {
     LogHistogram::Bucket least = 0;
     for (std::size_t i = 0; i < size; ++i) {
-        const LogHistogram::Bucket bucket = LogHistogram::bucket_of_normal(static_cast<double>(chunk.values[i]));
+        const LogHistogram::Bucket bucket =
+            LogHistogram::bucket_of_normal(static_cast<double>(chunk.values[i]));
         chunk.buckets[i] = bucket;
         least = bucket < least ? bucket : least;
     }
@@ -122,11 +123,13 @@ template <typename Value, MetricParts kParts>
 std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offset, const ValueColumn& column,
                          std::size_t first, SizeClassPool& pool) {
     constexpr MetricLayout kLayout(kParts);
+    constexpr bool kSumOfIntegers = kParts.sum && std::is_integral_v<Value>;
     // Only what take() and the loops below wrote is read; clearing it would cost as much.
     [[gnu::uninitialized]] Chunk<Value> chunk;
     std::uint64_t skipped = 0;
     for (std::size_t begin = 0; begin < all_rows.size(); begin += chunk.kSize) {
-        const std::span<std::byte* const> input = all_rows.subspan(begin, std::min(chunk.kSize, all_rows.size() - begin));
+        const std::span<std::byte* const> input =
+            all_rows.subspan(begin, std::min(chunk.kSize, all_rows.size() - begin));
         const std::span<std::byte* const> rows = take(chunk, input, column, first + begin);
         skipped += input.size() - rows.size();
         if constexpr (kParts.squares) {
@@ -141,22 +144,26 @@ std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offse
             const Value value = chunk.values[i];
             const std::uint64_t count = load_part<std::uint64_t>(state) + 1;
             store_part(state, count);
-            if constexpr (kParts.sum && std::is_integral_v<Value>) {
+            CompensatedSum sum;
+            CompensatedSum squares;
+            if constexpr (kSumOfIntegers) {
                 store_part(state + kLayout.sum, load_part<Int128>(state + kLayout.sum) + value);
             } else if constexpr (kParts.sum) {
-                auto sum = load_part<CompensatedSum>(state + kLayout.sum);
+                sum = load_part<CompensatedSum>(state + kLayout.sum);
                 sum.add(value);
-                if (count % CompensatedSum::kNormalizeEvery == 0) [[unlikely]] {
-                    sum.normalize();
-                }
+            }
+            if constexpr (kParts.squares) {
+                squares = load_part<CompensatedSum>(state + kLayout.squares);
+                squares.add(DoubleDouble{chunk.squares[i], chunk.squares_low[i]});
+            }
+            if (count % CompensatedSum::kNormalizeEvery == 0) [[unlikely]] {
+                sum.normalize();
+                squares.normalize();
+            }
+            if constexpr (kParts.sum && !kSumOfIntegers) {
                 store_part(state + kLayout.sum, sum);
             }
             if constexpr (kParts.squares) {
-                auto squares = load_part<CompensatedSum>(state + kLayout.squares);
-                squares.add(DoubleDouble{chunk.squares[i], chunk.squares_low[i]});
-                if (count % CompensatedSum::kNormalizeEvery == 0) [[unlikely]] {
-                    squares.normalize();
-                }
                 store_part(state + kLayout.squares, squares);
             }
             if constexpr (kParts.extremes) {
@@ -187,7 +194,8 @@ MetricAddFunction function_for(MetricParts parts) noexcept {
                : parts.sum   ? add_values<Value, MetricParts{true, false, true, false}>
                              : add_values<Value, MetricParts{false, false, true, false}>;
     }
-    return parts.sum ? add_values<Value, MetricParts{true, false, false, false}> : add_values<Value, MetricParts{}>;
+    return parts.sum ? add_values<Value, MetricParts{true, false, false, false}>
+                     : add_values<Value, MetricParts{}>;
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace llmopt_stream {
 /// Metric::add() for one type of column and one set of parts: the loop that every value
 /// goes through.
 using MetricAddFunction = std::uint64_t (*)(std::span<std::byte* const> rows, std::size_t offset,
-                                            const ValueColumn& column, std::size_t first, SizeClassPool& pool);
+                                            const ValueColumn& column, std::size_t first,
+                                            SizeClassPool& pool);
 
 [[nodiscard]] MetricAddFunction metric_add_function(FieldType type, MetricParts parts) noexcept;
 

@@ -10,7 +10,7 @@
 namespace llmopt_stream {
 
 /// Sums of integer columns.
-__extension__ using Int128 = __int128;
+__extension__ typedef __int128 Int128;
 
 /// What a metric keeps besides the count. Squares need the sum, and both squares and
 /// sketch need the extremes, which bound what they can answer.
@@ -42,7 +42,7 @@ struct MetricLayout {
     std::size_t squares = 0;  ///< CompensatedSum
     std::size_t min = 0;      ///< double or std::int64_t
     std::size_t max = 0;
-    std::size_t sketch = 0;   ///< QuantileSketch
+    std::size_t sketch = 0;                     ///< QuantileSketch
     std::size_t bytes = sizeof(std::uint64_t);  // the count comes first
 
     constexpr explicit MetricLayout(MetricParts parts) noexcept {

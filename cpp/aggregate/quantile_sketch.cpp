@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <new>
 #include <numeric>
-#include <vector>
 
 namespace llmopt_stream {
 
 std::uint64_t nearest_rank(double percent, std::uint64_t count) noexcept {
-    __extension__ using Wide = unsigned __int128;
+    __extension__ typedef unsigned __int128 Wide;
     constexpr std::uint64_t kWhole = 100'000'000'000;  // 100 % in units of 1e-9 %
     const auto units = static_cast<std::uint64_t>(std::llround(percent * 1e9));
     const auto rank = static_cast<std::uint64_t>((Wide{units} * count + (kWhole - 1)) / kWhole);

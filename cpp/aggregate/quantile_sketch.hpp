@@ -37,7 +37,8 @@ public:
     /// results[i] is the value of nearest rank for percents[i]. Requires that the sketch is
     /// not empty and that min and max are its extremes: answers are clamped to them, and
     /// the first and the last rank are answered by them.
-    void percentiles(std::span<const double> percents, double min, double max, std::span<double> results) const;
+    void percentiles(std::span<const double> percents, double min, double max,
+                     std::span<double> results) const;
     [[nodiscard]] double percentile(double percent, double min, double max) const;
     /// The bound on the relative error of percentiles.
     [[nodiscard]] double error() const noexcept;

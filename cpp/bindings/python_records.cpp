@@ -246,7 +246,8 @@ PythonRecordDecoder::PythonRecordDecoder(const Schema& schema) : time_(schema.ti
 
 void PythonRecordDecoder::find(py::handle object, const Path& path, std::size_t from, Found& found) {
     const std::vector<py::str>& names = path.names[from];
-    for (std::size_t count = 1; count <= names.size(); ++count) {
+    // Either something nested under the next name, or a field that has the whole rest as its name.
+    for (std::size_t count = 1; count <= names.size(); count += names.size() > 1 ? names.size() - 1 : 1) {
         py::object child = get(object, names[count - 1]);
         if (!child) {
             continue;

@@ -15,15 +15,16 @@ constexpr std::size_t kInitialCapacity = 256;
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 // Integers outside these are nearly always another unit than microseconds.
-constexpr Timestamp kPlausibleBegin = 631'152'000'000'000;      // 1990-01-01
-constexpr Timestamp kPlausibleEnd = 253'402'300'800'000'000;    // 10000-01-01
+constexpr Timestamp kPlausibleBegin = 631'152'000'000'000;    // 1990-01-01
+constexpr Timestamp kPlausibleEnd = 253'402'300'800'000'000;  // 10000-01-01
 
 /// false also for NaN.
 bool fits_int64(double value) { return value >= -0x1p63 && value < 0x1p63; }
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(const Schema& schema) : time_unit_(schema.time_unit), key_parts_(schema.key_paths.size()) {
+BatchBuilder::BatchBuilder(const Schema& schema)
+    : time_unit_(schema.time_unit), key_parts_(schema.key_paths.size()) {
     columns_.reserve(schema.values.size());
     for (const ValueField& field : schema.values) {
         columns_.emplace_back().type = field.type;
@@ -100,9 +101,11 @@ Malformed BatchBuilder::set_time(std::int64_t count) noexcept {
         case TimeUnit::kMicrosecond: return store_time(count);
         case TimeUnit::kNanosecond: return store_time(count / 1000 - (count % 1000 < 0 ? 1 : 0));
         case TimeUnit::kMillisecond:
-            return __builtin_mul_overflow(count, 1000, &micros) ? Malformed::kTimeInvalid : store_time(micros);
+            return __builtin_mul_overflow(count, 1000, &micros) ? Malformed::kTimeInvalid
+                                                                : store_time(micros);
         case TimeUnit::kSecond:
-            return __builtin_mul_overflow(count, 1'000'000, &micros) ? Malformed::kTimeInvalid : store_time(micros);
+            return __builtin_mul_overflow(count, 1'000'000, &micros) ? Malformed::kTimeInvalid
+                                                                     : store_time(micros);
     }
     return Malformed::kTimeInvalid;
 }
@@ -194,7 +197,9 @@ Malformed BatchBuilder::store_key(std::size_t field, Append append) {
     return Malformed::kNone;
 }
 
-Malformed BatchBuilder::set_key_null(std::size_t field) { return store_key(field, key_encoding::append_null); }
+Malformed BatchBuilder::set_key_null(std::size_t field) {
+    return store_key(field, key_encoding::append_null);
+}
 
 Malformed BatchBuilder::set_key(std::size_t field, bool value) {
     return store_key(field, [value](std::string& out) { key_encoding::append_bool(out, value); });

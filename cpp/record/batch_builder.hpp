@@ -67,14 +67,18 @@ public:
     /// Records of this batch so far, rejected ones included.
     [[nodiscard]] std::size_t input_records() const noexcept { return input_records_; }
     /// How many records of this batch were rejected, by reason.
-    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept { return malformed_; }
+    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept {
+        return malformed_;
+    }
     /// The first time refused as kTimeInvalid because, without a unit given, it lies before
     /// 1990: the number (rounded down), to say so in a hint. Reset by clear().
     [[nodiscard]] const std::int64_t* suspicious_time() const noexcept {
         return has_suspicious_time_ ? &suspicious_time_ : nullptr;
     }
     /// The number of accepted records before the suspicious one.
-    [[nodiscard]] std::size_t records_before_suspicious() const noexcept { return records_before_suspicious_; }
+    [[nodiscard]] std::size_t records_before_suspicious() const noexcept {
+        return records_before_suspicious_;
+    }
 
 private:
     /// Sized for `capacity_` records; the slot of the record under construction is size_.

@@ -93,8 +93,8 @@ std::int64_t read_date(Cursor& cursor) {
     const unsigned year = byte(pairs, 0) * 100 + byte(pairs, 2);
     const unsigned month = byte(pairs, 5);
     const unsigned day = cursor.two_digits();
-    const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(year)}, std::chrono::month{month},
-                                           std::chrono::day{day}};
+    const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(year)},
+                                           std::chrono::month{month}, std::chrono::day{day}};
     cursor.require(year >= 1 && date.ok());
     return cursor.valid() ? std::chrono::sys_days{date}.time_since_epoch().count() : 0;
 }

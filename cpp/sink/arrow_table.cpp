@@ -178,7 +178,8 @@ const char* get_last_error(ArrowArrayStream*) { return nullptr; }
 
 Column to_column(TableColumn&& source, std::size_t rows) {
     if (source.size() != rows || (!source.valid.empty() && source.valid.size() != rows)) {
-        throw Error(ErrorKind::kPipeline, "table column '" + source.name + "': " + std::to_string(source.size()) +
+        throw Error(ErrorKind::kPipeline, "table column '" + source.name +
+                                              "': " + std::to_string(source.size()) +
                                               " values in a table of " + std::to_string(rows) + " rows");
     }
     Column column;
@@ -186,7 +187,8 @@ Column to_column(TableColumn&& source, std::size_t rows) {
         column.null_count += valid == 0 ? 1 : 0;
     }
     if (column.null_count > 0 && !source.nullable) {
-        throw Error(ErrorKind::kPipeline, "table column '" + source.name + "': has nulls but is not nullable");
+        throw Error(ErrorKind::kPipeline,
+                    "table column '" + source.name + "': has nulls but is not nullable");
     }
     column.size = rows;
     column.validity = packed(source.valid);
@@ -223,7 +225,8 @@ void export_table(TableColumns&& columns, ArrowArrayStream* out) {
     auto stream = std::make_unique<Stream>();
     stream->table.rows = columns.empty() ? 0 : columns.front().size();
     for (TableColumn& column : columns) {
-        stream->table.columns.push_back(std::make_shared<const Column>(to_column(std::move(column), stream->table.rows)));
+        stream->table.columns.push_back(
+            std::make_shared<const Column>(to_column(std::move(column), stream->table.rows)));
     }
     columns.clear();
     *out = ArrowArrayStream{.get_schema = get_schema,

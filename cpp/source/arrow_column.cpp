@@ -29,7 +29,8 @@ std::optional<std::size_t> find_child(const ArrowSchema& parent, std::string_vie
     for (std::size_t child = 0; child < child_count(parent); ++child) {
         if (parent.children[child] != nullptr && name_of(*parent.children[child]) == name) {
             if (found) {
-                throw Error(ErrorKind::kConfiguration, "field '" + std::string(name) + "': two columns have this name");
+                throw Error(ErrorKind::kConfiguration,
+                            "field '" + std::string(name) + "': two columns have this name");
             }
             found = child;
         }
@@ -55,7 +56,8 @@ bool find_path(const ArrowSchema& parent, std::string_view path, std::vector<std
     return false;
 }
 
-void list_paths(const ArrowSchema& parent, const std::string& prefix, int depth, std::vector<std::string>& out) {
+void list_paths(const ArrowSchema& parent, const std::string& prefix, int depth,
+                std::vector<std::string>& out) {
     for (std::size_t child = 0; child < child_count(parent); ++child) {
         if (parent.children[child] == nullptr) {
             continue;
@@ -90,7 +92,8 @@ std::size_t edits_between(std::string_view a, std::string_view b) {
     std::vector<std::string> known;
     list_paths(root, "", 0, known);
     std::string message = "field '" + path + "': no such column; there are: ";
-    std::size_t nearest = std::max<std::size_t>(2, path.size() / 4) + 1;
+    // Of short names nothing would be left of what was asked for.
+    std::size_t nearest = std::min(std::max<std::size_t>(2, path.size() / 4) + 1, path.size());
     const std::string* suggestion = nullptr;
     for (std::size_t i = 0; i < known.size(); ++i) {
         if (i < kMaxListed) {
@@ -138,7 +141,8 @@ bool all_set(const std::uint8_t* bits, std::size_t first, std::size_t size) {
 }
 
 /// Adds a level's nulls to the view; `scratch` takes the union from the second level on.
-void add_nulls(ArrowColumnView& view, const ArrowArray& array, std::size_t first, std::vector<std::uint8_t>& scratch) {
+void add_nulls(ArrowColumnView& view, const ArrowArray& array, std::size_t first,
+               std::vector<std::uint8_t>& scratch) {
     if (array.null_count == 0 || array.n_buffers < 1 || array.buffers[0] == nullptr) {
         return;
     }
@@ -208,7 +212,8 @@ ArrowColumn::ArrowColumn(const ArrowSchema& root, const std::string& path) : pat
     if (is_dictionary_) {
         index_kind_ = parse_arrow_format(field->format).kind;
         // A dictionary of dictionaries is no type that a field can use.
-        type_ = field->dictionary->dictionary == nullptr ? parse_arrow_format(field->dictionary->format) : ArrowType{};
+        type_ = field->dictionary->dictionary == nullptr ? parse_arrow_format(field->dictionary->format)
+                                                         : ArrowType{};
         if (!is_integer(index_kind_)) {
             type_ = ArrowType{};
         }
@@ -218,7 +223,8 @@ ArrowColumn::ArrowColumn(const ArrowSchema& root, const std::string& path) : pat
 }
 
 void ArrowColumn::refuse(const std::string& expected) const {
-    throw Error(ErrorKind::kConfiguration, "field '" + path_ + "': the column is " + type_name_ + "; " + expected);
+    throw Error(ErrorKind::kConfiguration,
+                "field '" + path_ + "': the column is " + type_name_ + "; " + expected);
 }
 
 void ArrowColumn::corrupt(const char* what) const {
@@ -230,7 +236,8 @@ void ArrowColumn::check_leaf(const ArrowArray& array, ArrowKind kind, std::size_
         return;
     }
     const std::int64_t buffers = is_text(kind) ? 3 : 2;
-    const bool has_all = kind == ArrowKind::kTextView ? array.n_buffers >= buffers : array.n_buffers == buffers;
+    const bool has_all =
+        kind == ArrowKind::kTextView ? array.n_buffers >= buffers : array.n_buffers == buffers;
     if (!has_all || array.buffers == nullptr) {
         corrupt("the array has a wrong number of buffers");
     }

@@ -42,9 +42,8 @@ public:
     }
     template <typename Number>
     std::uint32_t number(Number value) {
-        return recent_.find(std::bit_cast<std::uint64_t>(value), [&] {
-            return intern([value](std::string& out) { append_number(out, value); });
-        });
+        return recent_.find(std::bit_cast<std::uint64_t>(value),
+                            [&] { return intern([value](std::string& out) { append_number(out, value); }); });
     }
     [[gnu::always_inline]] std::uint32_t text(const ArrowText& text) {
         return recent_.find(text, [this](std::string_view unseen) { return intern_text(unseen); });
@@ -62,9 +61,8 @@ public:
             }
         } else if (is_text(type.kind)) {
             with_arrow_texts(column, view, [&](const auto& texts) {
-                const auto visit = [&](std::size_t k, std::size_t row) __attribute__((always_inline)) {
-                    store(k, text(texts(row)));
-                };
+                const auto visit = [&](std::size_t k, std::size_t row)
+                                       __attribute__((always_inline)) { store(k, text(texts(row))); };
                 for_each_row(view, rows, visit, null_row);
             });
         } else if (is_time(type.kind)) {
@@ -82,7 +80,9 @@ public:
             for_each_row(view, rows, visit, null_row);
         } else {
             with_arrow_numbers(type.kind, view, [&](const auto& load) {
-                for_each_row(view, rows, [&](std::size_t k, std::size_t row) { store(k, number(load(row))); }, null_row);
+                for_each_row(
+                    view, rows, [&](std::size_t k, std::size_t row) { store(k, number(load(row))); },
+                    null_row);
             });
         }
     }
@@ -227,15 +227,16 @@ bool ArrowKeys::read_tuples(const ArrowArray& top, std::size_t first, std::size_
     if (!all_usable) {
         // The key after the last one stands for the unusable ones until the end.
         for (Field& field : fields_) {
-            std::replace(field.keys.begin(), field.keys.begin() + static_cast<std::ptrdiff_t>(rows.size), kUnusableKey,
-                         field.dictionary.size());
+            std::replace(field.keys.begin(), field.keys.begin() + static_cast<std::ptrdiff_t>(rows.size),
+                         kUnusableKey, field.dictionary.size());
         }
     }
 
     std::copy_n(fields_.front().keys.begin(), rows.size, out);
     std::uint32_t count = fields_.front().dictionary.size() + 1;
     for (std::size_t i = 1; i < fields_.size(); ++i) {
-        pairs_.combine(out, count, fields_[i].keys.data(), fields_[i].dictionary.size() + 1, rows.size, examples_);
+        pairs_.combine(out, count, fields_[i].keys.data(), fields_[i].dictionary.size() + 1, rows.size,
+                       examples_);
         count = static_cast<std::uint32_t>(examples_.size());
     }
 

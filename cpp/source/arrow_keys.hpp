@@ -43,8 +43,8 @@ class KeyPairs {
 public:
     /// Replaces left[i] by the number of (left[i], right[i]). `left` < left_count and so on.
     /// `examples` receives for each number a row that has it.
-    void combine(std::uint32_t* left, std::uint32_t left_count, const std::uint32_t* right, std::uint32_t right_count,
-                 std::size_t size, std::vector<std::uint32_t>& examples);
+    void combine(std::uint32_t* left, std::uint32_t left_count, const std::uint32_t* right,
+                 std::uint32_t right_count, std::size_t size, std::vector<std::uint32_t>& examples);
 
 private:
     struct Slot {

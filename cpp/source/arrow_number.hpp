@@ -47,7 +47,8 @@ void with_arrow_numbers(ArrowKind kind, const ArrowColumnView& view, Visit visit
     const void* data = view.data();
     const std::size_t first = view.first;
     const auto load = [&]<typename Stored, typename Wide>(Stored, Wide) {
-        visit([data, first](std::size_t row) { return static_cast<Wide>(load_at<Stored>(data, first + row)); });
+        visit(
+            [data, first](std::size_t row) { return static_cast<Wide>(load_at<Stored>(data, first + row)); });
     };
     switch (kind) {
         case ArrowKind::kInt8: return load(std::int8_t{}, std::int64_t{});

@@ -17,8 +17,9 @@ namespace {
 
 [[noreturn]] void fail(OwnedArrowStream& stream, int code) {
     const char* text = stream->get_last_error == nullptr ? nullptr : stream->get_last_error(stream.get());
-    throw Error(ErrorKind::kPipeline,
-                "Arrow stream: " + std::string(text == nullptr || *text == '\0' ? std::strerror(code) : text));
+    throw Error(
+        ErrorKind::kPipeline,
+        "Arrow stream: " + std::string(text == nullptr || *text == '\0' ? std::strerror(code) : text));
 }
 
 OwnedArrowSchema schema_of(OwnedArrowStream& stream) {
@@ -29,9 +30,11 @@ OwnedArrowSchema schema_of(OwnedArrowStream& stream) {
     if (const int code = stream->get_schema(stream.get(), schema.receive()); code != 0) {
         fail(stream, code);
     }
-    if (!schema || schema->dictionary != nullptr || parse_arrow_format(schema->format).kind != ArrowKind::kStruct) {
-        throw Error(ErrorKind::kConfiguration, "Arrow stream: a table of named columns is expected; this is a stream of " +
-                                                   (schema ? arrow_type_name(*schema) : std::string("nothing")));
+    if (!schema || schema->dictionary != nullptr ||
+        parse_arrow_format(schema->format).kind != ArrowKind::kStruct) {
+        throw Error(ErrorKind::kConfiguration,
+                    "Arrow stream: a table of named columns is expected; this is a stream of " +
+                        (schema ? arrow_type_name(*schema) : std::string("nothing")));
     }
     return schema;
 }
@@ -50,7 +53,10 @@ struct BatchMemory {
 class ArrowReader::Implementation {
 public:
     Implementation(OwnedArrowStream stream, const Schema& schema)
-        : stream_(std::move(stream)), root_(schema_of(stream_)), times_(*root_, schema), keys_(*root_, schema) {
+        : stream_(std::move(stream)),
+          root_(schema_of(stream_)),
+          times_(*root_, schema),
+          keys_(*root_, schema) {
         values_.reserve(schema.values.size());
         for (const ValueField& field : schema.values) {
             values_.emplace_back(*root_, field);
@@ -72,11 +78,15 @@ public:
     }
 
     [[nodiscard]] const std::vector<FieldType>& value_types() const noexcept { return value_types_; }
-    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept { return malformed_; }
+    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept {
+        return malformed_;
+    }
     [[nodiscard]] const std::int64_t* suspicious_time() const noexcept {
         return times_.suspicious_time() ? &*times_.suspicious_time() : nullptr;
     }
-    [[nodiscard]] std::size_t records_before_suspicious() const noexcept { return times_.records_before_suspicious(); }
+    [[nodiscard]] std::size_t records_before_suspicious() const noexcept {
+        return times_.records_before_suspicious();
+    }
 
 private:
     [[nodiscard]] std::size_t rows_left() const noexcept {
@@ -141,7 +151,8 @@ private:
         for (std::size_t i = 0; i < values_.size(); ++i) {
             out.values.push_back(values_[i].read(array, row_, size, rows, memory.values[i]));
         }
-        out.input_index = rows.rows == nullptr ? std::span<const std::uint32_t>{} : std::span(rows.rows, rows.size);
+        out.input_index =
+            rows.rows == nullptr ? std::span<const std::uint32_t>{} : std::span(rows.rows, rows.size);
         out.input_records = size;
         out.owner = memory_;
     }
@@ -189,7 +200,9 @@ ArrowReader::~ArrowReader() = default;
 ArrowReader::ArrowReader(ArrowReader&&) noexcept = default;
 ArrowReader& ArrowReader::operator=(ArrowReader&&) noexcept = default;
 
-const std::vector<FieldType>& ArrowReader::value_types() const noexcept { return implementation_->value_types(); }
+const std::vector<FieldType>& ArrowReader::value_types() const noexcept {
+    return implementation_->value_types();
+}
 
 bool ArrowReader::next(RecordBatch& out) { return implementation_->next(out); }
 
@@ -197,7 +210,9 @@ const std::array<std::uint64_t, kMalformedKinds>& ArrowReader::malformed() const
     return implementation_->malformed();
 }
 
-const std::int64_t* ArrowReader::suspicious_time() const noexcept { return implementation_->suspicious_time(); }
+const std::int64_t* ArrowReader::suspicious_time() const noexcept {
+    return implementation_->suspicious_time();
+}
 
 std::size_t ArrowReader::records_before_suspicious() const noexcept {
     return implementation_->records_before_suspicious();

@@ -23,7 +23,10 @@ template <typename Offset>
 class ArrowOffsetTexts {
 public:
     ArrowOffsetTexts(const ArrowColumn& column, const ArrowColumnView& view)
-        : column_(column), offsets_(view.data()), first_(view.first), bytes_(static_cast<const char*>(view.array->buffers[2])) {
+        : column_(column),
+          offsets_(view.data()),
+          first_(view.first),
+          bytes_(static_cast<const char*>(view.array->buffers[2])) {
         limit_ = view.size == 0 ? 0 : offset(view.size);
         if (bytes_ == nullptr) {
             if (limit_ != 0) {

@@ -35,9 +35,11 @@ std::optional<Timestamp> micros_of(std::int64_t count, TimeUnit unit) noexcept {
     return count;
 }
 
-std::optional<Timestamp> arrow_time_at(ArrowType type, const ArrowColumnView& view, std::size_t row) noexcept {
+std::optional<Timestamp> arrow_time_at(ArrowType type, const ArrowColumnView& view,
+                                       std::size_t row) noexcept {
     switch (type.kind) {
-        case ArrowKind::kDate32: return scaled(load_at<std::int32_t>(view.data(), view.first + row), kMicrosPerDay);
+        case ArrowKind::kDate32:
+            return scaled(load_at<std::int32_t>(view.data(), view.first + row), kMicrosPerDay);
         case ArrowKind::kDate64:
             return micros_of(load_at<std::int64_t>(view.data(), view.first + row), TimeUnit::kMillisecond);
         default: return micros_of(load_at<std::int64_t>(view.data(), view.first + row), type.unit);
@@ -47,7 +49,8 @@ std::optional<Timestamp> arrow_time_at(ArrowType type, const ArrowColumnView& vi
 ArrowTimes::ArrowTimes(const ArrowSchema& root, const Schema& schema)
     : column_(root, schema.time_path), unit_(schema.time_unit) {
     const ArrowKind kind = column_.type().kind;
-    if (!is_time(kind) && !is_integer(kind) && !is_float(kind) && !is_text(kind) && kind != ArrowKind::kNull) {
+    if (!is_time(kind) && !is_integer(kind) && !is_float(kind) && !is_text(kind) &&
+        kind != ArrowKind::kNull) {
         column_.refuse("an event time is a timestamp, a date, a number or ISO-8601 text");
     }
 }
@@ -91,7 +94,8 @@ bool ArrowTimes::read_in_place(const ArrowColumnView& view) {
         !is_aligned(view.data())) {
         return false;
     }
-    const std::span<const Timestamp> times(static_cast<const Timestamp*>(view.data()) + view.first, view.size);
+    const std::span<const Timestamp> times(static_cast<const Timestamp*>(view.data()) + view.first,
+                                           view.size);
     if (!is_micros && unit_ == TimeUnit::kUnspecified) {
         for (const Timestamp time : times) {
             if (time < kPlausibleBegin || time >= kPlausibleEnd) {
@@ -133,7 +137,8 @@ void ArrowTimes::read_values(const ArrowColumnView& view, ArrowRows rows) {
         });
     } else {
         with_arrow_numbers(type.kind, view, [&](const auto& load) {
-            for_each_row(view, rows, [&](std::size_t k, std::size_t row) { accept_count(k, load(row)); }, null);
+            for_each_row(
+                view, rows, [&](std::size_t k, std::size_t row) { accept_count(k, load(row)); }, null);
         });
     }
 }

@@ -38,9 +38,15 @@ public:
     /// The usable rows in order; `rows` is null where all are.
     [[nodiscard]] ArrowRows rows() const noexcept;
 
-    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept { return malformed_; }
-    [[nodiscard]] const std::optional<std::int64_t>& suspicious_time() const noexcept { return suspicious_time_; }
-    [[nodiscard]] std::size_t records_before_suspicious() const noexcept { return records_before_suspicious_; }
+    [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept {
+        return malformed_;
+    }
+    [[nodiscard]] const std::optional<std::int64_t>& suspicious_time() const noexcept {
+        return suspicious_time_;
+    }
+    [[nodiscard]] std::size_t records_before_suspicious() const noexcept {
+        return records_before_suspicious_;
+    }
 
 private:
     [[nodiscard]] bool read_in_place(const ArrowColumnView& view);

@@ -13,26 +13,43 @@ struct NamedFormat {
 };
 
 constexpr NamedFormat kFormats[] = {
-    {"n", ArrowKind::kNull, "null"},          {"b", ArrowKind::kBool, "bool"},
-    {"c", ArrowKind::kInt8, "int8"},          {"C", ArrowKind::kUint8, "uint8"},
-    {"s", ArrowKind::kInt16, "int16"},        {"S", ArrowKind::kUint16, "uint16"},
-    {"i", ArrowKind::kInt32, "int32"},        {"I", ArrowKind::kUint32, "uint32"},
-    {"l", ArrowKind::kInt64, "int64"},        {"L", ArrowKind::kUint64, "uint64"},
-    {"e", ArrowKind::kFloat16, "float16"},    {"f", ArrowKind::kFloat32, "float32"},
-    {"g", ArrowKind::kFloat64, "float64"},    {"u", ArrowKind::kText, "utf8"},
-    {"U", ArrowKind::kLargeText, "large_utf8"}, {"vu", ArrowKind::kTextView, "utf8_view"},
-    {"tdD", ArrowKind::kDate32, "date32"},    {"tdm", ArrowKind::kDate64, "date64"},
-    {"+s", ArrowKind::kStruct, "struct"},     {"z", ArrowKind::kOther, "binary"},
-    {"Z", ArrowKind::kOther, "large_binary"}, {"vz", ArrowKind::kOther, "binary_view"},
-    {"+l", ArrowKind::kOther, "list"},        {"+L", ArrowKind::kOther, "large_list"},
-    {"+vl", ArrowKind::kOther, "list_view"},  {"+vL", ArrowKind::kOther, "large_list_view"},
-    {"+m", ArrowKind::kOther, "map"},         {"+r", ArrowKind::kOther, "run_end_encoded"},
+    {"n", ArrowKind::kNull, "null"},
+    {"b", ArrowKind::kBool, "bool"},
+    {"c", ArrowKind::kInt8, "int8"},
+    {"C", ArrowKind::kUint8, "uint8"},
+    {"s", ArrowKind::kInt16, "int16"},
+    {"S", ArrowKind::kUint16, "uint16"},
+    {"i", ArrowKind::kInt32, "int32"},
+    {"I", ArrowKind::kUint32, "uint32"},
+    {"l", ArrowKind::kInt64, "int64"},
+    {"L", ArrowKind::kUint64, "uint64"},
+    {"e", ArrowKind::kFloat16, "float16"},
+    {"f", ArrowKind::kFloat32, "float32"},
+    {"g", ArrowKind::kFloat64, "float64"},
+    {"u", ArrowKind::kText, "utf8"},
+    {"U", ArrowKind::kLargeText, "large_utf8"},
+    {"vu", ArrowKind::kTextView, "utf8_view"},
+    {"tdD", ArrowKind::kDate32, "date32"},
+    {"tdm", ArrowKind::kDate64, "date64"},
+    {"+s", ArrowKind::kStruct, "struct"},
+    {"z", ArrowKind::kOther, "binary"},
+    {"Z", ArrowKind::kOther, "large_binary"},
+    {"vz", ArrowKind::kOther, "binary_view"},
+    {"+l", ArrowKind::kOther, "list"},
+    {"+L", ArrowKind::kOther, "large_list"},
+    {"+vl", ArrowKind::kOther, "list_view"},
+    {"+vL", ArrowKind::kOther, "large_list_view"},
+    {"+m", ArrowKind::kOther, "map"},
+    {"+r", ArrowKind::kOther, "run_end_encoded"},
 };
 
 constexpr NamedFormat kPrefixes[] = {
-    {"tt", ArrowKind::kOther, "time"},      {"tD", ArrowKind::kOther, "duration"},
-    {"ti", ArrowKind::kOther, "interval"},  {"w:", ArrowKind::kOther, "fixed_size_binary"},
-    {"+w:", ArrowKind::kOther, "fixed_size_list"}, {"+u", ArrowKind::kOther, "union"},
+    {"tt", ArrowKind::kOther, "time"},
+    {"tD", ArrowKind::kOther, "duration"},
+    {"ti", ArrowKind::kOther, "interval"},
+    {"w:", ArrowKind::kOther, "fixed_size_binary"},
+    {"+w:", ArrowKind::kOther, "fixed_size_list"},
+    {"+u", ArrowKind::kOther, "union"},
 };
 
 bool parse_number(std::string_view& text, int& value) {
@@ -131,7 +148,9 @@ bool is_integer(ArrowKind kind) noexcept { return kind >= ArrowKind::kInt8 && ki
 
 bool is_float(ArrowKind kind) noexcept { return kind >= ArrowKind::kFloat16 && kind <= ArrowKind::kFloat64; }
 
-bool is_decimal(ArrowKind kind) noexcept { return kind >= ArrowKind::kDecimal32 && kind <= ArrowKind::kDecimal128; }
+bool is_decimal(ArrowKind kind) noexcept {
+    return kind >= ArrowKind::kDecimal32 && kind <= ArrowKind::kDecimal128;
+}
 
 bool is_text(ArrowKind kind) noexcept { return kind >= ArrowKind::kText && kind <= ArrowKind::kTextView; }
 

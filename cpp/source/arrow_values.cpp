@@ -117,11 +117,15 @@ void ArrowValues::read_float64(const ArrowColumnView& view, ArrowRows rows, doub
     if (type.kind == ArrowKind::kNull) {
         std::fill_n(out, rows.size, kMissing);
     } else if (is_decimal(type.kind)) {
-        const auto visit = [&](std::size_t k, std::size_t row) { out[k] = to_float64(load_decimal(type, view, row)); };
+        const auto visit = [&](std::size_t k, std::size_t row) {
+            out[k] = to_float64(load_decimal(type, view, row));
+        };
         for_each_row(view, rows, visit, null);
     } else {
         with_arrow_numbers(type.kind, view, [&](const auto& load) {
-            const auto visit = [&](std::size_t k, std::size_t row) { out[k] = static_cast<double>(load(row)); };
+            const auto visit = [&](std::size_t k, std::size_t row) {
+                out[k] = static_cast<double>(load(row));
+            };
             for_each_row(view, rows, visit, null);
         });
     }
@@ -142,11 +146,15 @@ bool ArrowValues::read_int64(const ArrowColumnView& view, ArrowRows rows, std::i
             null(k);
         }
     } else if (is_decimal(type.kind)) {
-        const auto visit = [&](std::size_t k, std::size_t row) { store(k, to_int64(load_decimal(type, view, row))); };
+        const auto visit = [&](std::size_t k, std::size_t row) {
+            store(k, to_int64(load_decimal(type, view, row)));
+        };
         for_each_row(view, rows, visit, null);
     } else {
         with_arrow_numbers(type.kind, view, [&](const auto& load) {
-            const auto visit = [&](std::size_t k, std::size_t row) { store(k, llmopt_stream::to_int64(load(row))); };
+            const auto visit = [&](std::size_t k, std::size_t row) {
+                store(k, llmopt_stream::to_int64(load(row)));
+            };
             for_each_row(view, rows, visit, null);
         });
     }

@@ -25,7 +25,7 @@ FileByteStream::FileByteStream(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) {
         fail(ErrorKind::kConfiguration, path_, errno);
     }
-    struct stat status {};
+    struct stat status{};
     const int error = fstat(descriptor_, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
     if (error != 0) {
         if (descriptor_ != STDIN_FILENO) {

@@ -48,7 +48,7 @@ struct FeedbackCounts {
 
 /// Synthetic FeedbackEvents as NDJSON in the order of arrival. The settings determine
 /// every byte. Memory is bounded by the events under way at one time: about
-/// events_per_second * (max_disorder / 10 + 60 s * late_share) of them, 80 bytes each.
+/// events_per_second * (max_disorder / 10 + 60 s * late_share) of them, 90 bytes each.
 class FeedbackGenerator {
 public:
     /// Throws Error(kConfiguration), naming the setting.

@@ -49,7 +49,8 @@ public:
         if (json_[*(end_ - 1)] != (is_object ? '}' : ']')) {
             return Malformed::kSyntax;
         }
-        const Token next = is_object ? read_object(first + 1, &fields_.root(), 1) : read_array(first + 1, 1);
+        const Token next =
+            is_object ? read_object<kNames>(first + 1, &fields_.root(), 1) : read_array(first + 1, 1);
         return verdict(next, is_object ? unusable_ : Malformed::kNotAnObject);
     }
 
@@ -108,7 +109,14 @@ private:
         if (field != nullptr) {
             assign_container(*field);
         }
-        const Token next = json_[*at] == '{' ? read_object(at + 1, level, depth + 1) : read_array(at + 1, depth + 1);
+        Token next = nullptr;
+        if (json_[*at] == '[') {
+            next = read_array(at + 1, depth + 1);
+        } else if (level != nullptr || has_escapes_) {
+            next = read_object<kNames>(at + 1, level, depth + 1);
+        } else {
+            next = read_object<kNoNames>(at + 1, nullptr, depth + 1);
+        }
         return next == end_ ? fail(Malformed::kSyntax) : next;
     }
 
@@ -143,6 +151,10 @@ private:
         return true;
     }
 
+    /// Names need not be looked at if none is read and none can be escaped.
+    enum Names : bool { kNoNames, kNames };
+
+    template <Names names>
     Token read_object(Token at, JsonFields::Level* level, int depth) {
         if (json_[*at] == '}') {
             return at + 1;
@@ -152,8 +164,10 @@ private:
                 return fail(Malformed::kSyntax);
             }
             JsonFields::Field* field = nullptr;
-            if ((level != nullptr || has_escapes_) && !find_field(at, level, field)) {
-                return fail(Malformed::kSyntax);
+            if constexpr (names == kNames) {
+                if (!find_field(at, level, field)) {
+                    return fail(Malformed::kSyntax);
+                }
             }
             at += 2;
             if (field == nullptr) {
@@ -286,9 +300,8 @@ private:
 
 JsonDecoder::JsonDecoder(const Schema& schema, std::size_t max_record_bytes)
     : fields_(schema), max_record_bytes_(max_record_bytes) {
-    // Only the tokenizer (simdjson's first stage, chosen for the processor at hand) is used:
-    // a walk of our own over its index checks all of the document for less than On-Demand or
-    // DOM need for theirs.
+    // Only the tokenizer (simdjson's first stage, chosen for the processor at hand) is used: the
+    // walk over its index checks all of a document, which On-Demand does not, for less than DOM costs.
     if (simdjson::get_active_implementation()->create_dom_parser_implementation(
             std::min(kInitialTokenCapacity, max_record_bytes), kMaxDepth, tokenizer_) != simdjson::SUCCESS) {
         throw Error(ErrorKind::kPipeline, "JSON decoder: out of memory");
@@ -325,12 +338,12 @@ Malformed JsonDecoder::index_tokens(std::string_view record) {
         return Malformed::kTooLarge;
     }
     if (record.size() > tokenizer_->capacity() &&
-        tokenizer_->set_capacity(std::min(std::max(record.size(), 2 * tokenizer_->capacity()), max_record_bytes_)) !=
-            simdjson::SUCCESS) {
+        tokenizer_->set_capacity(std::min(std::max(record.size(), 2 * tokenizer_->capacity()),
+                                          max_record_bytes_)) != simdjson::SUCCESS) {
         throw Error(ErrorKind::kPipeline, "JSON decoder: out of memory");
     }
-    const simdjson::error_code error = tokenizer_->stage1(reinterpret_cast<const std::uint8_t*>(record.data()),
-                                                          record.size(), simdjson::stage1_mode::regular);
+    const simdjson::error_code error = tokenizer_->stage1(
+        reinterpret_cast<const std::uint8_t*>(record.data()), record.size(), simdjson::stage1_mode::regular);
     switch (error) {
         case simdjson::SUCCESS: return Malformed::kNone;
         case simdjson::UTF8_ERROR: return Malformed::kBadUtf8;
@@ -352,7 +365,8 @@ Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& buil
     // A scalar may end with the document; its scan needs a byte that ends it.
     const std::string scalar = std::string(record.substr(*tokens)) + std::string(kJsonPadding, ' ');
     const std::uint32_t token_and_end[] = {0, static_cast<std::uint32_t>(scalar.size())};
-    return DocumentWalk(scalar, token_and_end + 1, fields_, records_, unescaped_, builder).read_scalar(token_and_end);
+    return DocumentWalk(scalar, token_and_end + 1, fields_, records_, unescaped_, builder)
+        .read_scalar(token_and_end);
 }
 
 }  // namespace llmopt_stream

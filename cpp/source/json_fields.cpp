@@ -15,7 +15,8 @@ JsonFields::JsonFields(const Schema& schema) : levels_(1) {
 
 JsonFields::Field& JsonFields::field(std::uint32_t level, std::string_view name) {
     std::vector<Field>& fields = levels_[level].fields;
-    const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
+    const auto found =
+        std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
     if (found != fields.end()) {
         return *found;
     }

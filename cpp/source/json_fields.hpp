@@ -84,7 +84,8 @@ private:
             return a == b;
         }
         // The last eight bytes overlap the first ones.
-        return std::memcmp(a.data() + a.size() - kPrefixBytes, b.data() + b.size() - kPrefixBytes, kPrefixBytes) == 0;
+        return std::memcmp(a.data() + a.size() - kPrefixBytes, b.data() + b.size() - kPrefixBytes,
+                           kPrefixBytes) == 0;
     }
 
     void add(std::string_view path, JsonTarget target);

@@ -38,8 +38,8 @@ const char* skip_digits(const char* at) {
 
 /// Reads digits behind those that `value` has (modulo 2^64).
 const char* read_digits(const char* at, std::uint64_t& value) {
-    static constexpr std::array<std::uint64_t, 9> kPowersOfTen = {1,       10,        100,        1'000,      10'000,
-                                                                  100'000, 1'000'000, 10'000'000, 100'000'000};
+    static constexpr std::array<std::uint64_t, 9> kPowersOfTen = {
+        1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
     unsigned count = 0;
     do {
         const std::uint64_t word = ascii_digits::load(at);
@@ -175,8 +175,8 @@ double to_double(const Decimal& decimal) {
 bool fits_uint64(const Decimal& decimal) {
     // Twenty digits that fit start with 1, and the remainder of larger ones is below 10^19.
     constexpr std::uint64_t kTwentyDigits = 10'000'000'000'000'000'000U;
-    return decimal.digit_count < 20 || (decimal.digit_count == 20 && *(decimal.end - 20) == '1' &&
-                                        decimal.digits >= kTwentyDigits);
+    return decimal.digit_count < 20 ||
+           (decimal.digit_count == 20 && *(decimal.end - 20) == '1' && decimal.digits >= kTwentyDigits);
 }
 
 int hex_digit(char c) {

@@ -27,7 +27,8 @@ bool NdjsonChunk::decode(JsonDecoder& decoder, BatchBuilder& builder) {
             line.remove_suffix(1);
         }
         // The reader cannot know whether a line beyond the limit is blank; so none of them is.
-        if ((line.empty() || line.front() != '{') && line.size() <= decoder.max_record_bytes() && is_blank(line)) {
+        if ((line.empty() || line.front() != '{') && line.size() <= decoder.max_record_bytes() &&
+            is_blank(line)) {
             continue;
         }
         keep(decoder.decode(line, builder) == Malformed::kTooLarge ? std::string_view() : line);

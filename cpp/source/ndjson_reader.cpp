@@ -13,7 +13,8 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 NdjsonReader::NdjsonReader(std::string path, std::size_t chunk_bytes, std::size_t max_record_bytes)
     : NdjsonReader(std::make_unique<FileByteStream>(std::move(path)), chunk_bytes, max_record_bytes) {}
 
-NdjsonReader::NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk_bytes, std::size_t max_record_bytes)
+NdjsonReader::NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk_bytes,
+                           std::size_t max_record_bytes)
     : stream_(std::move(stream)),
       chunk_bytes_(std::max<std::size_t>(chunk_bytes, 1)),
       max_record_bytes_(max_record_bytes) {}

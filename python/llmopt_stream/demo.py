@@ -43,7 +43,7 @@ _FEEDBACK_LAYOUT = PaneLayout(
         ValueColumn("p50_ms", "p50", ".1f"),
         ValueColumn("p95_ms", "p95", ".1f"),
         ValueColumn("p99_ms", "p99", ".1f"),
-        ValueColumn("cost_usd", "cost_sum", ".6f"),
+        ValueColumn("cost_usd", "cost_sum", ".4f"),
     ),
 )
 

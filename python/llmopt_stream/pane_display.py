@@ -38,6 +38,11 @@ class PaneLayout:
     values: tuple[ValueColumn, ...]
     key_width: int = 14
 
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The titles of the results."""
+        return tuple(column.title for column in self.values)
+
     def key_cells(self, result: AggregationResult) -> tuple[str, ...]:
         """The fields of the key as text."""
         return tuple("-" if value is None else str(value) for value in result.key.values())
@@ -71,14 +76,12 @@ class PlainDisplay(Sink):
 
     def send(self, result: AggregationResult) -> None:
         """Prints the pane."""
+        layout = self._layout
         if not self._begun:
             self._begun = True
-            self._print(
-                "window_start", self._layout.keys, tuple(column.title for column in self._layout.values)
-            )
-        start = result.window.start
-        text = "-" if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._print(text, self._layout.key_cells(result), self._layout.value_cells(result))
+            self._print("window_start", layout.keys, layout.titles)
+        start = f"{result.window.start:%Y-%m-%dT%H:%M:%SZ}"
+        self._print(start, layout.key_cells(result), layout.value_cells(result))
 
     def _print(self, start: str, keys: tuple[str, ...], values: tuple[str, ...]) -> None:
         key_text = "".join(f"  {key:<{self._layout.key_width}}" for key in keys)
@@ -121,10 +124,8 @@ class LiveDisplay(Sink):
 
     def send(self, result: AggregationResult) -> None:
         """Takes the pane into the table."""
-        start = result.window.start
-        minute = "-" if start is None else start.strftime("%H:%M")
         keys = self._layout.key_cells(result)
-        self._panes[keys] = (*keys, minute, *self._layout.value_cells(result))
+        self._panes[keys] = (*keys, f"{result.window.start:%H:%M}", *self._layout.value_cells(result))
         self._latest = result
         if time.monotonic() >= self._next_draw:
             self._draw()
@@ -140,9 +141,8 @@ class LiveDisplay(Sink):
     def _draw(self) -> None:
         if self._latest is None:
             return
-        end = self._latest.window.end
-        caption = "complete" if end is None else f"complete until {end:%Y-%m-%d %H:%M} UTC"
-        header = (*self._layout.keys, "window", *(column.title for column in self._layout.values))
+        caption = f"complete until {self._latest.window.end:%Y-%m-%d %H:%M} UTC"
+        header = (*self._layout.keys, "window", *self._layout.titles)
         rows = [self._panes[keys] for keys in sorted(self._panes)]
         self._screen.draw(Frame(caption, self._progress(), header, rows, len(self._layout.keys) + 1))
 
@@ -174,11 +174,11 @@ def ansi_lines(frame: Frame, columns: int, lines: int) -> list[str]:
     r"""The frame as at most `lines` - 1 lines of at most `columns` - 1 characters each; the header is bold.
 
     >>> frame = Frame("complete", 0.5, ("model", "ms"), [("opus", "9.5"), ("haiku", "1.0")], 1)
-    >>> print(*ansi_lines(frame, 34, 24), sep="\n")
-    complete  ##########----------  50 %
-    ...model   ms...
-    opus   9.5
-    haiku  1.0
+    >>> caption, header, *rows = ansi_lines(frame, 80, 24)
+    >>> caption
+    'complete  ##########----------  50 %'
+    >>> rows
+    ['opus   9.5', 'haiku  1.0']
     """
     room = max(lines - 4, 1)
     shown = frame.rows if len(frame.rows) <= room else frame.rows[: room - 1]
@@ -212,20 +212,20 @@ class _RichScreen:
         self._live.start()
 
     def draw(self, frame: Frame) -> None:
-        from rich import box
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for i, title in enumerate(frame.header):
             table.add_column(title, justify="left" if i < frame.text_columns else "right", no_wrap=True)
         for row in frame.rows:
             table.add_row(*map(Text, row))
-        bar = ProgressBar(total=1.0, completed=frame.fraction or 0.0, width=40)
         # The bar comes first: a table too high for the terminal is cut at its end.
-        self._live.update(Group(Text(frame.caption), bar, table), refresh=True)
+        top = Table.grid(padding=(0, 2, 0, 0))
+        top.add_row(frame.caption, ProgressBar(total=1.0, completed=frame.fraction or 0.0, width=24))
+        self._live.update(Group(top, table), refresh=True)
 
     def close(self) -> None:
         self._live.stop()

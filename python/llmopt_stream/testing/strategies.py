@@ -67,11 +67,13 @@ def event_streams(
         delays |= st.sampled_from([0, 0, 0, grid, 3 * grid, 2 * span]).map(lambda more: disorder + more)
     missing = st.sampled_from([False] * 9 + [True])
 
+    # Lists are drawn short; half of the streams shall be long enough for several firings of a window.
+    least = draw(st.sampled_from([min_size, max(min_size, max_size // 2)]))
     arriving: list[tuple[int, dict[str, Any]]] = []
     for time, key, value, copies in draw(
         st.lists(
             st.tuples(times, key_values, field_values, st.sampled_from([1, 1, 1, 1, 2])),
-            min_size=min_size,
+            min_size=least,
             max_size=max_size,
         )
     ):

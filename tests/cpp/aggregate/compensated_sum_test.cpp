@@ -52,7 +52,8 @@ double reference_stddev(const std::vector<double>& values) {
     mean /= static_cast<long double>(values.size());
     long double squares = 0;
     for (const double value : values) {
-        const long double deviation = (static_cast<long double>(value) - static_cast<long double>(values[0])) - mean;
+        const long double deviation =
+            (static_cast<long double>(value) - static_cast<long double>(values[0])) - mean;
         squares += deviation * deviation;
     }
     return static_cast<double>(std::sqrt(squares / static_cast<long double>(values.size())));
@@ -142,8 +143,8 @@ TEST(StandardDeviation, AgreesWithTwoPassesWhereSumsOfSquaresInDoublesWouldFail)
         double stddev;
         double tolerance;
     };
-    for (const Case& c : {Case{0, 1, 1e-14}, Case{1e3, 1, 1e-14}, Case{1e9, 1, 1e-12}, Case{1e15, 1e6, 1e-11},
-                          Case{1.7e15, 6e7, 1e-12}, Case{-1e9, 1e-1, 1e-10},
+    for (const Case& c : {Case{0, 1, 1e-14}, Case{1e3, 1, 1e-14}, Case{1e9, 1, 1e-11}, Case{1e15, 1e6, 1e-11},
+                          Case{1.7e15, 6e7, 1e-12}, Case{-1e9, 1e-1, 1e-9},
                           // (mean / stddev)^2 is 1e24 here: beyond the law, still useful.
                           Case{1e9, 1e-3, 1e-4}}) {
         std::vector<double> values;
@@ -154,7 +155,8 @@ TEST(StandardDeviation, AgreesWithTwoPassesWhereSumsOfSquaresInDoublesWouldFail)
         EXPECT_NEAR(stddev_of(values) / expected, 1.0, c.tolerance) << c.mean << " ± " << c.stddev;
         const double before = stddev_of(values);
         std::shuffle(values.begin(), values.end(), random);
-        EXPECT_NEAR(stddev_of(values) / before, 1.0, std::max(c.tolerance, 1e-9)) << c.mean << " ± " << c.stddev;
+        EXPECT_NEAR(stddev_of(values) / before, 1.0, std::max(c.tolerance, 1e-9))
+            << c.mean << " ± " << c.stddev;
     }
 }
 

@@ -19,9 +19,9 @@ constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMinInt = std::numeric_limits<std::int64_t>::min();
 
 std::vector<Aggregation> the_nine() {
-    return {{Kind::kCount, 0, "count"},      {Kind::kSum, 0, "sum"},         {Kind::kAverage, 0, "average"},
-            {Kind::kMin, 0, "min"},          {Kind::kMax, 0, "max"},         {Kind::kStddev, 0, "stddev"},
-            {Kind::kPercentile, 50, "p50"},  {Kind::kPercentile, 95, "p95"}, {Kind::kPercentile, 99, "p99"}};
+    return {{Kind::kCount, 0, "count"},     {Kind::kSum, 0, "sum"},         {Kind::kAverage, 0, "average"},
+            {Kind::kMin, 0, "min"},         {Kind::kMax, 0, "max"},         {Kind::kStddev, 0, "stddev"},
+            {Kind::kPercentile, 50, "p50"}, {Kind::kPercentile, 95, "p95"}, {Kind::kPercentile, 99, "p99"}};
 }
 
 ValueColumn column_of(const std::vector<double>& values) {
@@ -84,9 +84,7 @@ TEST(Metric, TheNineStatisticsTakeOneCacheLine) {
 }
 
 TEST(Metric, OnlyWhatIsAskedForIsKept) {
-    const auto bytes = [](Kind kind) {
-        return Metric(FieldType::kFloat64, {{kind, 50, "x"}}).state_bytes();
-    };
+    const auto bytes = [](Kind kind) { return Metric(FieldType::kFloat64, {{kind, 50, "x"}}).state_bytes(); };
     EXPECT_EQ(bytes(Kind::kCount), 8U);
     EXPECT_EQ(bytes(Kind::kSum), 24U);
     EXPECT_EQ(bytes(Kind::kAverage), 24U);
@@ -121,7 +119,9 @@ TEST(Metric, APaneWithoutValuesHasCountAndSumZeroAndTheRestNull) {
         metric.append_results(state.bytes(), results);
         EXPECT_EQ(results[0].int64, (std::vector<std::int64_t>{0}));
         EXPECT_EQ(results[1].present, (std::vector<std::uint8_t>{1}));
-        EXPECT_EQ(type == FieldType::kInt64 ? static_cast<double>(results[1].int64[0]) : results[1].float64[0], 0.0);
+        EXPECT_EQ(
+            type == FieldType::kInt64 ? static_cast<double>(results[1].int64[0]) : results[1].float64[0],
+            0.0);
         for (std::size_t i = 2; i < results.size(); ++i) {
             EXPECT_EQ(results[i].present, (std::vector<std::uint8_t>{0})) << results[i].name;
             EXPECT_EQ(results[i].size(), 1U);
@@ -214,7 +214,8 @@ TEST(Metric, SumsOfIntegersAreExactBeyondSixtyFourBits) {
 }
 
 TEST(Metric, AnIntegerSumThatLeavesSixtyFourBitsNamesItsResult) {
-    const Metric metric(FieldType::kInt64, {{Kind::kCount, 0, "n"}, {Kind::kSum, 0, "cost_sum"}, {Kind::kAverage, 0, "a"}});
+    const Metric metric(FieldType::kInt64,
+                        {{Kind::kCount, 0, "n"}, {Kind::kSum, 0, "cost_sum"}, {Kind::kAverage, 0, "a"}});
     State state(metric);
     state.add(std::vector<std::int64_t>{kMaxInt});
     EXPECT_EQ(std::get<std::int64_t>(state.result(Kind::kSum)), kMaxInt);

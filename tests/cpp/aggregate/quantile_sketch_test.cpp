@@ -24,7 +24,8 @@ protected:
         }
         return sketch;
     }
-    static double percentile_of(const QuantileSketch& sketch, double percent, const std::vector<double>& values) {
+    static double percentile_of(const QuantileSketch& sketch, double percent,
+                                const std::vector<double>& values) {
         const auto [min, max] = std::minmax_element(values.begin(), values.end());
         return sketch.percentile(percent, *min, *max);
     }
@@ -133,7 +134,8 @@ TEST_F(QuantileSketchTest, TheRelativeErrorStaysWithinItsBoundForAllShapesAndSiz
             if (std::string(name) != "58 octaves" && std::string(name) != "both signs") {
                 ASSERT_LT(sketch.error(), 0.0201) << name << ' ' << size;
             }
-            for (const double percent : {0.0, 0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0}) {
+            for (const double percent :
+                 {0.0, 0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0}) {
                 const double exact = values[nearest_rank(percent, values.size()) - 1];
                 const double answer = sketch.percentile(percent, values.front(), values.back());
                 ASSERT_LE(std::fabs(answer - exact), std::fabs(exact) * sketch.error() * (1 + 1e-9))

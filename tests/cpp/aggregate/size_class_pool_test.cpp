@@ -20,7 +20,8 @@ TEST(SizeClassPool, ABlockIsAtMostAnEighthLargerThanAskedForAndNeverSmaller) {
     for (std::size_t bytes = 128; bytes <= 16384; ++bytes) {
         ASSERT_GE(SizeClassPool::block_bytes(bytes), bytes);
         ASSERT_LE(SizeClassPool::block_bytes(bytes), bytes + bytes / 8 + 1);
-        ASSERT_EQ(SizeClassPool::block_bytes(SizeClassPool::block_bytes(bytes)), SizeClassPool::block_bytes(bytes));
+        ASSERT_EQ(SizeClassPool::block_bytes(SizeClassPool::block_bytes(bytes)),
+                  SizeClassPool::block_bytes(bytes));
     }
 }
 

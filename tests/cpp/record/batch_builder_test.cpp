@@ -75,7 +75,8 @@ TEST(BatchBuilder, FractionalTimesRoundToTheNearestMicrosecond) {
 TEST(BatchBuilder, WithoutAUnitTimesOutside1990To9999AreInvalid) {
     EXPECT_EQ(time_of(TimeUnit::kUnspecified, std::int64_t{631'151'999'999'999}), std::nullopt);
     EXPECT_EQ(time_of(TimeUnit::kUnspecified, std::int64_t{631'152'000'000'000}), 631'152'000'000'000);
-    EXPECT_EQ(time_of(TimeUnit::kUnspecified, std::int64_t{253'402'300'799'999'999}), 253'402'300'799'999'999);
+    EXPECT_EQ(time_of(TimeUnit::kUnspecified, std::int64_t{253'402'300'799'999'999}),
+              253'402'300'799'999'999);
     EXPECT_EQ(time_of(TimeUnit::kUnspecified, std::int64_t{253'402'300'800'000'000}), std::nullopt);
     EXPECT_EQ(time_of(TimeUnit::kUnspecified, 1.7e15), 1'700'000'000'000'000);
     EXPECT_EQ(time_of(TimeUnit::kUnspecified, 1.7e9), std::nullopt);
@@ -251,7 +252,8 @@ TEST(BatchBuilder, KeysAreTheFieldsInSchemaOrderWhateverOrderTheyWereSetIn) {
     EXPECT_EQ(builder.end_record(), Malformed::kNone);
     const RecordBatch batch = builder.batch();
     EXPECT_EQ(std::vector(batch.key.begin(), batch.key.end()), (std::vector<std::uint32_t>{0, 0, 1}));
-    EXPECT_EQ(key_encoding::decode(batch.keys->key(0)), (std::vector<KeyValue>{std::string("x"), std::monostate{}, true}));
+    EXPECT_EQ(key_encoding::decode(batch.keys->key(0)),
+              (std::vector<KeyValue>{std::string("x"), std::monostate{}, true}));
     EXPECT_EQ(key_encoding::decode(batch.keys->key(1)),
               (std::vector<KeyValue>{std::int64_t{1}, 2.5, std::numeric_limits<std::uint64_t>::max()}));
 }

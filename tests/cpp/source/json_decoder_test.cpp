@@ -33,7 +33,9 @@ public:
     }
 
     [[nodiscard]] Timestamp time() const { return builder_.batch().event_time[0]; }
-    [[nodiscard]] double value(std::size_t column = 0) const { return builder_.batch().values[column].float64[0]; }
+    [[nodiscard]] double value(std::size_t column = 0) const {
+        return builder_.batch().values[column].float64[0];
+    }
     [[nodiscard]] std::vector<KeyValue> key() const {
         const RecordBatch batch = builder_.batch();
         return key_encoding::decode(batch.keys->key(batch.key[0]));
@@ -59,11 +61,13 @@ using Key = std::vector<KeyValue>;
 
 TEST(JsonDecoder, ReadsTheFieldsOfAFeedbackEvent) {
     Decoding decode(schema({"data.model", "metadata.region"}, {{"data.latency_ms"}, {"data.cost_usd"}}));
-    EXPECT_EQ(decode(R"({"id":"evt-000000001","timestamp":"2026-01-01T00:00:00.123456Z","source":"gateway",)"
-                     R"("event_type":"completion","data":{"model":"gpt-4o","latency_ms":812.31,"prompt_tokens":512,)"
-                     R"("completion_tokens":128,"cost_usd":0.0123,"quality":0.91,"error":null},)"
-                     R"("metadata":{"tenant":"tenant-007","region":"us-west-2","user":"u-183"}})"),
-              Malformed::kNone);
+    EXPECT_EQ(
+        decode(
+            R"({"id":"evt-000000001","timestamp":"2026-01-01T00:00:00.123456Z","source":"gateway",)"
+            R"("event_type":"completion","data":{"model":"gpt-4o","latency_ms":812.31,"prompt_tokens":512,)"
+            R"("completion_tokens":128,"cost_usd":0.0123,"quality":0.91,"error":null},)"
+            R"("metadata":{"tenant":"tenant-007","region":"us-west-2","user":"u-183"}})"),
+        Malformed::kNone);
     EXPECT_EQ(decode.time(), kNewYear2026 + 123'456);
     EXPECT_EQ(decode.key(), (Key{std::string("gpt-4o"), std::string("us-west-2")}));
     EXPECT_EQ(decode.value(0), 812.31);
@@ -72,8 +76,10 @@ TEST(JsonDecoder, ReadsTheFieldsOfAFeedbackEvent) {
 
 TEST(JsonDecoder, TheOrderOfFieldsAndWhiteSpaceDoNotMatter) {
     Decoding decode(schema({"k"}, {{"d.v"}}));
-    EXPECT_EQ(decode("\t{ \"d\" :\r\n{ \"x\" : [ ] , \"v\" : 2 } , \"k\" : \"a\" ,\"timestamp\":\"2026-01-01\" } \n"),
-              Malformed::kNone);
+    EXPECT_EQ(
+        decode(
+            "\t{ \"d\" :\r\n{ \"x\" : [ ] , \"v\" : 2 } , \"k\" : \"a\" ,\"timestamp\":\"2026-01-01\" } \n"),
+        Malformed::kNone);
     EXPECT_EQ(decode.value(), 2.0);
     EXPECT_EQ(decode.key(), Key{std::string("a")});
 }
@@ -88,7 +94,8 @@ TEST(JsonDecoder, APathAddressesNestedObjectsOrAFlatFieldOfItsName) {
     EXPECT_EQ(decode.value(), 3.0);
     EXPECT_EQ(decode(record(R"("a.b":{"c":4})")), Malformed::kNone);
     EXPECT_TRUE(std::isnan(decode.value()));
-    EXPECT_EQ(decode(record(R"("a":[{"b":{"c":5}}],"x":{"a":{"b":{"c":5}}},"b":{"c":5},"c":5)")), Malformed::kNone);
+    EXPECT_EQ(decode(record(R"("a":[{"b":{"c":5}}],"x":{"a":{"b":{"c":5}}},"b":{"c":5},"c":5)")),
+              Malformed::kNone);
     EXPECT_TRUE(std::isnan(decode.value()));
 }
 
@@ -113,12 +120,14 @@ TEST(JsonDecoder, AFieldThatIsReadAndLookedIntoMayBeAnObject) {
 
 TEST(JsonDecoder, NamesAreComparedWhole) {
     Decoding decode(schema({}, {{"a"}, {"abcdefgh"}, {"abcdefghi"}, {"abcdefgh_1234567_x"}, {""}}));
-    EXPECT_EQ(decode(record(R"("aa":9,"abcdefg":9,"abcdefghj":9,"abcdefghij":9,"abcdefgh_1234567_y":9,"A":9)")),
-              Malformed::kNone);
+    EXPECT_EQ(
+        decode(record(R"("aa":9,"abcdefg":9,"abcdefghj":9,"abcdefghij":9,"abcdefgh_1234567_y":9,"A":9)")),
+        Malformed::kNone);
     for (std::size_t column = 0; column < 5; ++column) {
         EXPECT_TRUE(std::isnan(decode.value(column))) << column;
     }
-    EXPECT_EQ(decode(record(R"("a":1,"abcdefgh":2,"abcdefghi":3,"abcdefgh_1234567_x":4,"":5)")), Malformed::kNone);
+    EXPECT_EQ(decode(record(R"("a":1,"abcdefgh":2,"abcdefghi":3,"abcdefgh_1234567_x":4,"":5)")),
+              Malformed::kNone);
     for (std::size_t column = 0; column < 5; ++column) {
         EXPECT_EQ(decode.value(column), static_cast<double>(column + 1));
     }
@@ -146,8 +155,10 @@ TEST(JsonDecoder, TheTimeIsTextOrANumber) {
     EXPECT_EQ(decode(R"({"timestamp":null})"), Malformed::kTimeMissing);
     EXPECT_EQ(decode(R"({"time":1})"), Malformed::kTimeMissing);
     EXPECT_EQ(decode("{}"), Malformed::kTimeMissing);
-    for (const char* invalid : {"true", "[]", "{}", "\"\"", "\"1700000000\"", "1e999", "99999999999999999999", "-1e300"}) {
-        EXPECT_EQ(decode(std::string(R"({"timestamp":)") + invalid + "}"), Malformed::kTimeInvalid) << invalid;
+    for (const char* invalid :
+         {"true", "[]", "{}", "\"\"", "\"1700000000\"", "1e999", "99999999999999999999", "-1e300"}) {
+        EXPECT_EQ(decode(std::string(R"({"timestamp":)") + invalid + "}"), Malformed::kTimeInvalid)
+            << invalid;
     }
 }
 
@@ -231,8 +242,10 @@ TEST(JsonDecoder, ReadsRecordsBehindOneAnotherInOneBuffer) {
     const std::string first = record(R"("k":"a","v":1)");
     const std::string bytes = first + first + std::string(kJsonPadding, '}');
     EXPECT_EQ(decoder.decode(std::string_view(bytes).substr(0, first.size()), builder), Malformed::kNone);
-    EXPECT_EQ(decoder.decode(std::string_view(bytes).substr(0, first.size() - 1), builder), Malformed::kSyntax);
-    EXPECT_EQ(decoder.decode(std::string_view(bytes).substr(first.size(), first.size()), builder), Malformed::kNone);
+    EXPECT_EQ(decoder.decode(std::string_view(bytes).substr(0, first.size() - 1), builder),
+              Malformed::kSyntax);
+    EXPECT_EQ(decoder.decode(std::string_view(bytes).substr(first.size(), first.size()), builder),
+              Malformed::kNone);
     EXPECT_EQ(builder.batch().size, 2U);
     EXPECT_EQ(builder.batch().keys->size(), 1U);
     EXPECT_EQ(builder.batch().input_index[1], 2U);

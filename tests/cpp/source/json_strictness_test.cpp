@@ -15,16 +15,16 @@ namespace {
 const std::string kEvent =
     R"({"id":"evt-1","timestamp":"2026-01-01T00:00:00.123456Z","event_type":"c\u00f6m\"p","data":{"model":"gpt-4o",)"
     R"("latency_ms":812.31,"prompt_tokens":512,"cost_usd":-1.5e-3,"tags":["a",{},[],{"b":[true,false,null,0]}],)"
-    "\"error\":null}, \"name\":\"M\xC3\xBCller \xE2\x82\xAC \xF0\x9F\x98\x80\", \"metadata\":{\"region\":\"us\"}}";
+    "\"error\":null}, \"name\":\"M\xC3\xBCller \xE2\x82\xAC \xF0\x9F\x98\x80\", "
+    "\"metadata\":{\"region\":\"us\"}}";
 
-Schema reads_nothing_else() {
-    return {};
-}
+Schema reads_nothing_else() { return {}; }
 
 Schema reads_much() {
     Schema schema;
     schema.key_paths = {"data.model", "metadata.region", "name", "event_type"};
-    schema.values = {{"data.latency_ms"}, {"data.prompt_tokens", FieldType::kInt64}, {"data.cost_usd"}, {"data.tags"}};
+    schema.values = {
+        {"data.latency_ms"}, {"data.prompt_tokens", FieldType::kInt64}, {"data.cost_usd"}, {"data.tags"}};
     return schema;
 }
 
@@ -59,23 +59,90 @@ TEST(JsonStrictness, WhatFollowsInMemoryDoesNotCompleteARecord) {
 }
 
 TEST(JsonStrictness, ADocumentThatIsNoObjectIsNamedSo) {
-    for (const char* document : {"1", "-1.5", "\"text\"", "\"\\n\"", "true", "false", "null", "[]", "[1,{\"a\":[]}]", " 7 "}) {
+    for (const char* document :
+         {"1", "-1.5", "\"text\"", "\"\\n\"", "true", "false", "null", "[]", "[1,{\"a\":[]}]", " 7 "}) {
         EXPECT_EQ(verdict(document), Malformed::kNotAnObject) << document;
     }
 }
 
 TEST(JsonStrictness, WhatIsNoJsonIsASyntaxError) {
-    for (const char* text :
-         {"", " ", "x", "nul", "01", "1 2", "\"", "\"a", "\"\\x\"", "\"a\" \"b\"", "[", "]", "[1", "[1,]", "[,1]", "[1 2]",
-          "[1}", "{", "}", "{}}", "{{}}", "{} {}", "{}x", "{},", "[][]", "{]", "{\"a\"}", "{\"a\":}", "{\"a\" 1}",
-          "{\"a\"::1}", "{:1}", "{1:1}", "{a:1}", "{'a':1}", "{null:1}", "{\"a\":1,}", "{,}", "{,\"a\":1}",
-          "{\"a\":1 \"b\":2}", "{\"a\":1,,\"b\":2}", "{\"a\":1:2}", "{\"a\":[}", "{\"a\":{]}", "{\"a\":[1}}",
-          "{\"a\":{\"b\":1]}", "{\"a\":\"b\"c}", "{\"a\":\"b\"\"c\"}", "{\"a\":1\"b\"}", "{\"a\"\"b\":1}",
-          "{\"a\"b:1}", "{\"a\":tru}", "{\"a\":truefalse}", "{\"a\":NaN}", "{\"a\":Infinity}", "{\"a\":-Infinity}",
-          "{\"a\":01}", "{\"a\":+1}", "{\"a\":1.}", "{\"a\":.5}", "{\"a\":1e}", "{\"a\":0x1}", "{\"a\":\"\\\"}",
-          "{\"a\":\"\\q\"}", "{\"a\":\"\\u12g4\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\udc00\"}", "{\"\\ud800\":1}",
-          "{\"a\":\\\"b\"}", "{\"a\":1}\x0C", "{\"a\":\x1A 1}", "{\"a\":1/**/}", "{\"a\":\"\t\"}", "{\"a\":\"\n\"}",
-          "{\"a\":\"\x01\"}", "{\"\x1F\":1}", "{\"a\":\v1}", "\xEF\xBB\xBF{}"}) {
+    for (const char* text : {"",
+                             " ",
+                             "x",
+                             "nul",
+                             "01",
+                             "1 2",
+                             "\"",
+                             "\"a",
+                             "\"\\x\"",
+                             "\"a\" \"b\"",
+                             "[",
+                             "]",
+                             "[1",
+                             "[1,]",
+                             "[,1]",
+                             "[1 2]",
+                             "[1}",
+                             "{",
+                             "}",
+                             "{}}",
+                             "{{}}",
+                             "{} {}",
+                             "{}x",
+                             "{},",
+                             "[][]",
+                             "{]",
+                             "{\"a\"}",
+                             "{\"a\":}",
+                             "{\"a\" 1}",
+                             "{\"a\"::1}",
+                             "{:1}",
+                             "{1:1}",
+                             "{a:1}",
+                             "{'a':1}",
+                             "{null:1}",
+                             "{\"a\":1,}",
+                             "{,}",
+                             "{,\"a\":1}",
+                             "{\"a\":1 \"b\":2}",
+                             "{\"a\":1,,\"b\":2}",
+                             "{\"a\":1:2}",
+                             "{\"a\":[}",
+                             "{\"a\":{]}",
+                             "{\"a\":[1}}",
+                             "{\"a\":{\"b\":1]}",
+                             "{\"a\":\"b\"c}",
+                             "{\"a\":\"b\"\"c\"}",
+                             "{\"a\":1\"b\"}",
+                             "{\"a\"\"b\":1}",
+                             "{\"a\"b:1}",
+                             "{\"a\":tru}",
+                             "{\"a\":truefalse}",
+                             "{\"a\":NaN}",
+                             "{\"a\":Infinity}",
+                             "{\"a\":-Infinity}",
+                             "{\"a\":01}",
+                             "{\"a\":+1}",
+                             "{\"a\":1.}",
+                             "{\"a\":.5}",
+                             "{\"a\":1e}",
+                             "{\"a\":0x1}",
+                             "{\"a\":\"\\\"}",
+                             "{\"a\":\"\\q\"}",
+                             "{\"a\":\"\\u12g4\"}",
+                             "{\"a\":\"\\ud800\"}",
+                             "{\"a\":\"\\udc00\"}",
+                             "{\"\\ud800\":1}",
+                             "{\"a\":\\\"b\"}",
+                             "{\"a\":1}\x0C",
+                             "{\"a\":\x1A 1}",
+                             "{\"a\":1/**/}",
+                             "{\"a\":\"\t\"}",
+                             "{\"a\":\"\n\"}",
+                             "{\"a\":\"\x01\"}",
+                             "{\"\x1F\":1}",
+                             "{\"a\":\v1}",
+                             "\xEF\xBB\xBF{}"}) {
         EXPECT_EQ(verdict(text), Malformed::kSyntax) << text;
         EXPECT_EQ(verdict(text, reads_much()), Malformed::kSyntax) << text;
     }
@@ -90,8 +157,9 @@ TEST(JsonStrictness, UnreadNumbersMayBeOfAnySize) {
 }
 
 TEST(JsonStrictness, InvalidUtf8IsNamedSo) {
-    for (const char* bytes : {"\xFF", "\x80", "\xC3", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE2\x82", "\xED\xA0\x80",
-                              "\xED\xBF\xBF", "\xF0\x80\x80\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF8\x88\x80\x80\x80"}) {
+    for (const char* bytes : {"\xFF", "\x80", "\xC3", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE2\x82",
+                              "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x80\x80\x80", "\xF4\x90\x80\x80",
+                              "\xF5\x80\x80\x80", "\xF8\x88\x80\x80\x80"}) {
         const std::string text(bytes);
         EXPECT_EQ(verdict(R"({"timestamp":"2026-01-01","x":")" + text + "\"}"), Malformed::kBadUtf8);
         EXPECT_EQ(verdict(R"({"timestamp":"2026-01-01","a)" + text + "b\":1}"), Malformed::kBadUtf8);
@@ -215,7 +283,8 @@ private:
     bool escape() {
         unsigned first = 0;
         if (!take("\\u")) {
-            const bool known = text_.size() >= 2 && std::string_view("\"\\/bfnrt").find(text_[1]) != std::string_view::npos;
+            const bool known =
+                text_.size() >= 2 && std::string_view("\"\\/bfnrt").find(text_[1]) != std::string_view::npos;
             text_.remove_prefix(known ? 2 : 0);
             return known;
         }
@@ -242,8 +311,10 @@ private:
 };
 
 std::string mutated(std::mt19937_64& random) {
-    static constexpr std::string_view kBytes = "{}[]:,\"\\ \n\t0123456789-+.eEtrufalsn\x01\x0C\x1A\x7F\x80\xC3\xE2\xFF";
-    static const std::vector<std::string> kPieces = {"null", "1e5", "\"\"", "[]", "{}", "\\u0041", "\\ud800", "\\n", ",\"a\":1"};
+    static constexpr std::string_view kBytes =
+        "{}[]:,\"\\ \n\t0123456789-+.eEtrufalsn\x01\x0C\x1A\x7F\x80\xC3\xE2\xFF";
+    static const std::vector<std::string> kPieces = {"null",    "1e5",     "\"\"", "[]",      "{}",
+                                                     "\\u0041", "\\ud800", "\\n",  ",\"a\":1"};
     std::string record = kEvent;
     for (std::uint64_t changes = 1 + random() % 3; changes > 0 && !record.empty(); --changes) {
         const std::size_t at = random() % record.size();

@@ -38,10 +38,13 @@ struct Records {
     bool operator==(const Records& other) const {
         return times == other.times && originals == other.originals && malformed == other.malformed;
     }
-    [[nodiscard]] std::uint64_t count(Malformed why) const { return malformed[static_cast<std::size_t>(why)]; }
+    [[nodiscard]] std::uint64_t count(Malformed why) const {
+        return malformed[static_cast<std::size_t>(why)];
+    }
 };
 
-void append_batch(const NdjsonChunk* chunk, const NdjsonReader* reader, const BatchBuilder& builder, Records& records) {
+void append_batch(const NdjsonChunk* chunk, const NdjsonReader* reader, const BatchBuilder& builder,
+                  Records& records) {
     const RecordBatch batch = builder.batch();
     ASSERT_GT(batch.input_records, 0U);
     ASSERT_LE(batch.input_records, NdjsonChunk::kMaxBatchRecords);
@@ -147,7 +150,8 @@ TEST(NdjsonReader, MalformedRecordsKeepTheirPlaces) {
     ASSERT_TRUE(reader.next(decoder, builder));
     const RecordBatch batch = builder.batch();
     EXPECT_EQ(batch.input_records, 5U);
-    EXPECT_EQ(std::vector(batch.input_index.begin(), batch.input_index.end()), (std::vector<std::uint32_t>{0, 3}));
+    EXPECT_EQ(std::vector(batch.input_index.begin(), batch.input_index.end()),
+              (std::vector<std::uint32_t>{0, 3}));
     EXPECT_EQ(reader.record(1), "{\"t\":}");
     EXPECT_EQ(reader.record(3), event(4));
     EXPECT_EQ(reader.record(4), "{}");
@@ -160,7 +164,8 @@ TEST(NdjsonReader, ALineBeyondTheLimitIsOneRecord) {
     };
     for (const char* end : {"\n", "\r\n", ""}) {
         EXPECT_EQ(read_memory(padded_to(kLimit) + end, 16, kLimit).times, std::vector<Timestamp>{7});
-        EXPECT_EQ(read_memory("\xEF\xBB\xBF" + padded_to(kLimit) + end, 16, kLimit).times, std::vector<Timestamp>{7});
+        EXPECT_EQ(read_memory("\xEF\xBB\xBF" + padded_to(kLimit) + end, 16, kLimit).times,
+                  std::vector<Timestamp>{7});
         const Records records = read_memory(padded_to(kLimit + 1) + end, 16, kLimit);
         EXPECT_EQ(records.count(Malformed::kTooLarge), 1U);
         EXPECT_EQ(records.originals, std::vector<std::string>{""});
@@ -198,9 +203,10 @@ TEST(NdjsonReader, ALongLineIsNeverInMemoryAsAWhole) {
 
 TEST(NdjsonReader, CuttingTheInputElsewhereChangesNothing) {
     const std::string too_long(kLimit + 20, 'x');
-    const std::string bytes = "\xEF\xBB\xBF" + event(1) + "\n" + event(22) + "\r\n\n" + too_long + "\n" + event(333) +
-                              "\n  \r\n{\"t\":\n" + std::string(kLimit, ' ') + "\n" + std::string(kLimit + 1, ' ') +
-                              "\n" + event(4) + std::string(kLimit - event(4).size(), ' ') + "\r\n[1]\n" + too_long;
+    const std::string bytes = "\xEF\xBB\xBF" + event(1) + "\n" + event(22) + "\r\n\n" + too_long + "\n" +
+                              event(333) + "\n  \r\n{\"t\":\n" + std::string(kLimit, ' ') + "\n" +
+                              std::string(kLimit + 1, ' ') + "\n" + event(4) +
+                              std::string(kLimit - event(4).size(), ' ') + "\r\n[1]\n" + too_long;
     const Records whole = read_memory(bytes, 1 << 20, kLimit);
     EXPECT_EQ(whole.times, (std::vector<Timestamp>{1, 22, 333, 4}));
     EXPECT_EQ(whole.count(Malformed::kTooLarge), 3U);
@@ -219,7 +225,8 @@ TEST(NdjsonReader, AReadOfAnyLengthIsEnough) {
     /// Hands out its bytes in two pieces.
     class TwoPieces final : public ByteStream {
     public:
-        TwoPieces(std::string_view bytes, std::size_t cut) : pieces_{bytes.substr(0, cut), bytes.substr(cut)} {}
+        TwoPieces(std::string_view bytes, std::size_t cut)
+            : pieces_{bytes.substr(0, cut), bytes.substr(cut)} {}
         std::size_t read(std::span<char> into) override {
             std::string_view& piece = pieces_[pieces_[0].empty() ? 1 : 0];
             const std::size_t bytes = piece.copy(into.data(), into.size());

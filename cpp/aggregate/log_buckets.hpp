@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "aggregate/log_histogram.hpp"
+
+/// Where the buckets of LogHistogram lie. At level 0 bucket i * 35 begins at 2^i, and the
+/// 35 buckets of an octave follow the cubic of LogHistogram::bucket_of_normal(). At level
+/// n, bucket i is made of the 2^n buckets of level 0 from i * 2^n on.
+namespace llmopt_stream::log_buckets {
+
+/// The buckets at level 0 of the smallest and of the greatest double; those next to
+/// infinity may round up to it.
+inline constexpr std::int32_t kFirst = -1074 * LogHistogram::kBucketsPerOctave;
+inline constexpr std::int32_t kLast = 1024 * LogHistogram::kBucketsPerOctave;
+
+/// All finite doubles of both signs fit into kMaxBuckets at this level.
+inline constexpr int kMaxLevel = 8;
+static_assert(2 * ((kLast >> kMaxLevel) - (kFirst >> kMaxLevel) + 1) <= LogHistogram::kMaxBuckets);
+
+/// The value whose relative distance to both ends of a bucket is the same.
+[[nodiscard]] double representative(std::int32_t bucket, int level) noexcept;
+/// The bound on the relative distance of any value to the one that represents its bucket.
+[[nodiscard]] double relative_error(int level) noexcept;
+
+}  // namespace llmopt_stream::log_buckets

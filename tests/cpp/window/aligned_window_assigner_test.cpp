@@ -1,0 +1,90 @@
+#include "window/aligned_window_assigner.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "record/error.hpp"
+
+namespace llmopt_stream {
+namespace {
+
+using Intervals = std::vector<Interval>;
+
+void PrintTo(const Interval& interval, std::ostream* out) { *out << '[' << interval.start << ", " << interval.end << ')'; }
+
+TEST(AlignedWindowAssigner, EventOnABoundaryBelongsToTheLaterWindow) {
+    const AlignedWindowAssigner tumbling(10, 10, 0);
+    EXPECT_EQ(tumbling.windows_of(9), (Intervals{{0, 10}}));
+    EXPECT_EQ(tumbling.windows_of(10), (Intervals{{10, 20}}));
+}
+
+TEST(AlignedWindowAssigner, TimesBeforeTheEpochAreFlooredNotTruncated) {
+    const AlignedWindowAssigner tumbling(10, 10, 0);
+    EXPECT_EQ(tumbling.windows_of(-1), (Intervals{{-10, 0}}));
+    EXPECT_EQ(tumbling.windows_of(-10), (Intervals{{-10, 0}}));
+    EXPECT_EQ(tumbling.windows_of(-11), (Intervals{{-20, -10}}));
+}
+
+TEST(AlignedWindowAssigner, OffsetShiftsEveryWindow) {
+    EXPECT_EQ(AlignedWindowAssigner(10, 10, 3).windows_of(2), (Intervals{{-7, 3}}));
+    EXPECT_EQ(AlignedWindowAssigner(10, 10, 3).windows_of(3), (Intervals{{3, 13}}));
+    EXPECT_EQ(AlignedWindowAssigner(10, 10, -3).windows_of(7), (Intervals{{7, 17}}));
+}
+
+TEST(AlignedWindowAssigner, SizeNeedsNotBeAMultipleOfTheSlide) {
+    const AlignedWindowAssigner sliding(5, 2, 0);
+    EXPECT_EQ(sliding.windows_of(4), (Intervals{{0, 5}, {2, 7}, {4, 9}}));
+    EXPECT_EQ(sliding.windows_of(5), (Intervals{{2, 7}, {4, 9}}));
+    EXPECT_EQ(sliding.slice_of(4), (Interval{4, 5}));
+    EXPECT_EQ(sliding.slice_of(5), (Interval{5, 6}));
+}
+
+TEST(AlignedWindowAssigner, SlideBeyondTheSizeLeavesGaps) {
+    const AlignedWindowAssigner sampling(3, 10, 0);
+    EXPECT_EQ(sampling.windows_of(12), (Intervals{{10, 13}}));
+    EXPECT_EQ(sampling.windows_of(13), Intervals{});
+    EXPECT_FALSE(sampling.in_a_window(-1));
+    EXPECT_EQ(sampling.slice_of(13), (Interval{13, 20}));
+}
+
+TEST(AlignedWindowAssigner, EndsOfTheTimeRangeAreHeld) {
+    const AlignedWindowAssigner tumbling(10, 10, 0);
+    EXPECT_EQ(tumbling.windows_of(kMaxTimestamp).back().end, kMaxTimestamp);
+    EXPECT_EQ(tumbling.windows_of(kMinTimestamp).front().start, kMinTimestamp);
+}
+
+TEST(AlignedWindowAssigner, SettingsAreChecked) {
+    EXPECT_THROW(AlignedWindowAssigner(0, 1, 0), Error);
+    EXPECT_THROW(AlignedWindowAssigner(1, -1, 0), Error);
+    EXPECT_THROW(AlignedWindowAssigner(10, 10, 10), Error);
+}
+
+TEST(AlignedWindowAssigner, SlicesAndWindowsAgreeWithTheDefinition) {
+    std::mt19937 random(3);
+    for (int round = 0; round < 2'000; ++round) {
+        const Duration size = 1 + random() % 12;
+        const Duration slide = 1 + random() % 12;
+        const Duration offset = static_cast<Duration>(random() % (2 * slide - 1)) - (slide - 1);
+        const AlignedWindowAssigner windows(size, slide, offset);
+        const Timestamp t = static_cast<Timestamp>(random() % 100) - 50;
+        Intervals expected;
+        for (Timestamp start = -100; start <= 100; ++start) {
+            if (floor_mod(start - offset, slide) == 0 && start <= t && t < start + size) {
+                expected.push_back({start, start + size});
+            }
+        }
+        ASSERT_EQ(windows.windows_of(t), expected) << size << ' ' << slide << ' ' << offset << ' ' << t;
+        const Interval slice = windows.slice_of(t);
+        ASSERT_TRUE(slice.start <= t && t < slice.end);
+        for (Timestamp other = slice.start; other < slice.end; ++other) {
+            ASSERT_EQ(windows.windows_of(other), expected);
+        }
+        // The longest such interval: across its edges the windows differ.
+        ASSERT_TRUE(expected.empty() || windows.windows_of(slice.start - 1) != expected);
+        ASSERT_TRUE(expected.empty() || windows.windows_of(slice.end) != expected);
+    }
+}
+
+}  // namespace
+}  // namespace llmopt_stream

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aggregate/metric_row.hpp"
+#include "record/key_dictionary.hpp"
+#include "window/window_operator.hpp"
+
+namespace llmopt_stream::testing {
+
+struct Record {
+    std::string key;
+    Timestamp time;
+    double value;
+};
+
+/// A pane as text: "key [start,end) sum=… count=… timing#index last".
+[[nodiscard]] inline std::string pane_text(const PaneTable& panes, std::size_t pane) {
+    const auto text = [&](const ResultColumn& column) {
+        return column.type == FieldType::kInt64 ? std::to_string(column.int64[pane])
+                                                : std::to_string(static_cast<long>(column.float64[pane]));
+    };
+    const char* const timing = panes.timing[pane] == PaneTiming::kOnTime ? "on_time" : "late";
+    return std::string(panes.key(pane)) + " [" + std::to_string(panes.start[pane]) + "," +
+           std::to_string(panes.end[pane]) + ") count=" + text(panes.results[0]) + " sum=" + text(panes.results[1]) +
+           " " + timing + "#" + std::to_string(panes.index[pane]) + (panes.is_last[pane] != 0 ? " last" : "");
+}
+
+/// Drives an operator that counts and sums, with literal records and watermarks. Keys are used as
+/// they are, in place of encoded ones.
+class OperatorDriver {
+public:
+    explicit OperatorDriver(const WindowPlan& plan) : plan_(plan), operator_(plan, row()) {
+        out_.panes.results = operator_.make_result_columns();
+        out_.skipped_values.resize(1);
+    }
+
+    /// The records all arrive under the watermark that is set.
+    void push(const std::vector<Record>& records) { push_under(records, {}); }
+
+    /// Explicitly with the watermark after each record.
+    void push_under(const std::vector<Record>& records, std::vector<Timestamp> watermark_after) {
+        KeyDictionary keys;
+        std::vector<Timestamp> times;
+        std::vector<std::uint32_t> key_indices;
+        std::vector<double> values;
+        for (const Record& record : records) {
+            times.push_back(record.time);
+            key_indices.push_back(keys.intern(record.key));
+            values.push_back(record.value);
+        }
+        if (watermark_after.empty()) {
+            watermark_after.assign(records.size(), operator_.watermark());
+        }
+        RecordBatch batch;
+        batch.size = batch.input_records = records.size();
+        batch.event_time = times;
+        batch.key = key_indices;
+        batch.keys = &keys;
+        batch.values = {ValueColumn{FieldType::kFloat64, values, {}, {}}};
+        operator_.on_batch(batch, watermark_after, position_, out_);
+        position_ += records.size();
+    }
+
+    void watermark(Timestamp time) { operator_.on_watermark(time, position_, out_); }
+
+    /// The panes since the last call.
+    [[nodiscard]] std::vector<std::string> panes() {
+        std::vector<std::string> texts;
+        for (std::size_t pane = 0; pane < out_.panes.size(); ++pane) {
+            texts.push_back(pane_text(out_.panes, pane));
+        }
+        out_.panes = PaneTable{};
+        out_.panes.results = operator_.make_result_columns();
+        return texts;
+    }
+    [[nodiscard]] WindowOutput& output() noexcept { return out_; }
+    [[nodiscard]] WindowOperator& window_operator() noexcept { return operator_; }
+    [[nodiscard]] const WindowPlan& plan() const noexcept { return plan_; }
+
+    [[nodiscard]] std::string encode() const {
+        ByteWriter out;
+        operator_.encode(out);
+        return out.take();
+    }
+    void decode(const std::string& bytes) {
+        ByteReader in(bytes);
+        operator_.decode(in);
+    }
+
+private:
+    [[nodiscard]] static MetricRow row() {
+        std::vector<MetricRow::Source> sources;
+        sources.push_back({Metric(FieldType::kFloat64,
+                                  {{AggregationKind::kCount, 0, "count"}, {AggregationKind::kSum, 0, "sum"}}),
+                           0});
+        return MetricRow(std::move(sources));
+    }
+
+    WindowPlan plan_;
+    WindowOperator operator_;
+    WindowOutput out_;
+    std::uint64_t position_ = 0;
+};
+
+}  // namespace llmopt_stream::testing
