@@ -53,7 +53,7 @@ def make_events(rows: int, seed: int = 20260101) -> pl.DataFrame:
 def write_ndjson(events: pl.DataFrame, path: str) -> None:
     """The same events as FeedbackEvents of about 310 bytes."""
     rng = np.random.default_rng(1)
-    texts = events["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_list()
+    texts = events["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_list()
     tokens = rng.integers(10, 2000, (len(events), 2)).tolist()
     with open(path, "w") as file:
         for number, (text, model, latency) in enumerate(
@@ -102,7 +102,7 @@ def polars_ndjson(path: str) -> pl.DataFrame:
     return (
         pl.scan_ndjson(path)
         .select(
-            w=pl.col("timestamp").str.to_datetime("%Y-%m-%dT%H:%M:%S.%fZ", time_unit="us").dt.truncate("1m"),
+            w=pl.col("timestamp").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us").dt.truncate("1m"),
             k=pl.col("data").struct.field("model"),
             v=pl.col("data").struct.field("latency_ms"),
         )

@@ -14,9 +14,9 @@ namespace llmopt_stream::log_buckets {
 inline constexpr std::int32_t kFirst = -1074 * LogHistogram::kBucketsPerOctave;
 inline constexpr std::int32_t kLast = 1024 * LogHistogram::kBucketsPerOctave;
 
-/// All finite doubles of both signs fit into kMaxBuckets at this level.
-inline constexpr int kMaxLevel = 8;
-static_assert(2 * ((kLast >> kMaxLevel) - (kFirst >> kMaxLevel) + 1) <= LogHistogram::kMaxBuckets);
+/// All finite doubles of one sign fit into kMaxBuckets at this level.
+inline constexpr int kMaxLevel = 7;
+static_assert((kLast >> kMaxLevel) - (kFirst >> kMaxLevel) + 1 <= LogHistogram::kMaxBuckets);
 
 /// The value whose relative distance to both ends of a bucket is the same.
 [[nodiscard]] double representative(std::int32_t bucket, int level) noexcept;

@@ -99,7 +99,7 @@ void LogHistogram::make_room(int level, Ranges ranges, SizeClassPool& pool) {
         }
         counter_bytes = block.counter_bytes;
     }
-    while (ranges[0].size() + ranges[1].size() > kMaxBuckets) {
+    while (std::max(ranges[0].size(), ranges[1].size()) > kMaxBuckets) {
         ++level;
         for (Range& range : ranges) {
             range = range.collapsed(1);
@@ -112,21 +112,22 @@ void LogHistogram::make_room(int level, Ranges ranges, SizeClassPool& pool) {
 }
 
 void LogHistogram::rebuild(int level, const Ranges& ranges, std::uint8_t counter_bytes, SizeClassPool& pool) {
-    // Some room to grow on both ends, and what the size class gives anyway. Slots never
-    // exceed kMaxBuckets, so that a value which finds a slot never asks for a collapse.
+    // Some room to grow on both ends, and what the size class gives anyway. The slots of a sign
+    // never exceed kMaxBuckets, so that a value which finds a slot never asks for a collapse.
     const std::int32_t needed = ranges[0].size() + ranges[1].size();
     const std::size_t wanted =
         sizeof(Block) + std::size_t{counter_bytes} * static_cast<std::size_t>(needed + needed / 8);
     const auto slots =
         static_cast<std::int32_t>((SizeClassPool::block_bytes(wanted) - sizeof(Block)) / counter_bytes);
-    const std::int32_t slack = needed == 0 ? 0 : std::min(slots, kMaxBuckets) - needed;
+    const std::int32_t slack = needed == 0 ? 0 : slots - needed;
 
     Block fresh{};
     fresh.counter_bytes = counter_bytes;
     fresh.level = static_cast<std::uint8_t>(level);
     for (std::size_t sign = 0; sign < 2; ++sign) {
         const Range& range = ranges[sign];
-        const std::int32_t share = needed == 0 ? 0 : slack * range.size() / needed;
+        const std::int32_t share =
+            needed == 0 ? 0 : std::min(slack * range.size() / needed, kMaxBuckets - range.size());
         fresh.first[sign] = range.first - share / 2;
         fresh.slots[sign] = static_cast<std::uint16_t>(range.size() + share);
     }
@@ -335,13 +336,13 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
     const std::uint64_t zeros = total;
 
     Ranges ranges;
-    std::array<std::uint64_t, kMaxBuckets> counts{};
+    std::array<std::uint64_t, std::size_t{2} * kMaxBuckets> counts{};
     std::size_t buckets = 0;
     std::uint64_t greatest = 0;
     for (Range& range : ranges) {
         const auto first = in.read<std::int32_t>();
         const auto size = in.read<std::uint16_t>();
-        if (size > counts.size() - buckets || (size == 0 && first != 0) ||
+        if (size > kMaxBuckets || (size == 0 && first != 0) ||
             (size != 0 &&
              (first < (log_buckets::kFirst >> level) || first > (log_buckets::kLast >> level) - size + 1))) {
             ByteReader::corrupt("the buckets of a histogram");
@@ -363,7 +364,7 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
         }
     }
     // A collapse halves the number of buckets, so what made it necessary is still to be seen.
-    if (bytes_for(greatest) != counter_bytes || total == 0 || (level > 0 && 2 * buckets <= kMaxBuckets)) {
+    if (bytes_for(greatest) != counter_bytes || total == 0 || (level > 0 && 2 * std::max(ranges[0].size(), ranges[1].size()) <= kMaxBuckets)) {
         ByteReader::corrupt("a histogram is not in its smallest form");
     }
 

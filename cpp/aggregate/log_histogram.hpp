@@ -14,8 +14,8 @@ namespace llmopt_stream {
 
 /// Counts of values in buckets of constant relative width: DDSketch (Masson, Rim, Lee,
 /// VLDB 2019) with its cubic interpolation of the logarithm, 35 buckets to an octave, and
-/// the uniform collapse of UDDSketch (Epicoco et al., 2020) beyond 768 buckets. Negative
-/// values and zeros have their own counts.
+/// the uniform collapse of UDDSketch (Epicoco et al., 2020) beyond 768 buckets for the
+/// values of one sign. Negative values and zeros have their own counts.
 ///
 /// The relative error is below 1 % while the values of one sign span 21 octaves; each
 /// collapse about doubles it. The collapse level is the smallest at which the ranges of
@@ -25,6 +25,7 @@ namespace llmopt_stream {
 class LogHistogram {
 public:
     static constexpr std::int32_t kBucketsPerOctave = 35;
+    /// For each sign.
     static constexpr std::int32_t kMaxBuckets = 768;
 
     /// Which bucket of level 0 counts a value: its index among those of |value|, times

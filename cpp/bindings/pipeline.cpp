@@ -97,8 +97,9 @@ using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
 
 std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path, const std::string& time_unit,
                                       std::vector<std::string> key_paths, const std::vector<ValueTuple>& values,
-                                      const std::vector<MetricTuple>& metrics, Duration size, Duration slide,
-                                      Duration offset, Duration allowed_lateness, bool discarding, bool collect_late,
+                                      const std::vector<MetricTuple>& metrics, bool session, Duration size,
+                                      Duration slide, Duration offset, Duration gap, Duration allowed_lateness,
+                                      bool discarding, bool collect_late,
                                       std::optional<Duration> max_out_of_orderness) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
@@ -111,9 +112,14 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
     for (const auto& [column, aggregations] : metrics) {
         plan.metrics.push_back({column, aggregations_of(aggregations)});
     }
-    plan.window = WindowPlan{
-        size,        slide, offset, allowed_lateness, discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
-        collect_late};
+    plan.window = {.kind = session ? WindowKind::kSession : WindowKind::kSliding,
+                   .size = size,
+                   .slide = slide,
+                   .offset = offset,
+                   .gap = gap,
+                   .allowed_lateness = allowed_lateness,
+                   .accumulation = discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
+                   .collect_late = collect_late};
     plan.max_out_of_orderness = max_out_of_orderness;
     return std::make_unique<Session>(std::move(plan));
 }
@@ -172,8 +178,8 @@ void bind_pipeline(py::module_& module) {
 
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"), py::arg("time_unit"),
-             py::arg("key_paths"), py::arg("values"), py::arg("metrics"), py::arg("size"), py::arg("slide"),
-             py::arg("offset"), py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
+             py::arg("key_paths"), py::arg("values"), py::arg("metrics"), py::arg("session"), py::arg("size"),
+             py::arg("slide"), py::arg("offset"), py::arg("gap"), py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
              py::arg("max_out_of_orderness"))
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"), without_gil(),

@@ -5,7 +5,6 @@
 namespace llmopt_stream {
 namespace {
 
-constexpr KeyInterner::Code kNoCode = 0xFFFFFFFF;
 // Rows of up to this many keys are remembered per route; clearing more would cost more than looking up.
 constexpr std::uint32_t kMaxCachedKeys = 1024;
 // Row pointers are gathered in portions that stay in the first-level cache.
@@ -17,8 +16,10 @@ AlignedWindows::AlignedWindows(const WindowPlan& plan, SliceContext& context)
     : assigner_(plan.size, plan.slide, plan.offset),
       allowed_lateness_(plan.allowed_lateness),
       accumulation_(plan.accumulation),
+      collect_late_(plan.collect_late),
       context_(&context),
-      merged_(context, Interval{kMinTimestamp, kMaxTimestamp}) {
+      merged_(context, Interval{kMinTimestamp, kMaxTimestamp}),
+      codes_(context.keys) {
     pending_.reserve(kPortion);
 }
 
@@ -39,29 +40,34 @@ std::uint32_t& AlignedWindows::FiredWindow::panes_of(KeyInterner::Code code) {
     return panes[slot];
 }
 
-Timestamp AlignedWindows::next_change_after(Timestamp watermark) const noexcept {
-    const Timestamp completion = assigner_.next_end_after(watermark);
+Timestamp AlignedWindows::next_change() const noexcept {
+    const Timestamp completion = assigner_.next_end_after(watermark_);
     if (allowed_lateness_ == 0) {
         return completion;
     }
-    const Timestamp end = assigner_.next_end_after(add_saturating(watermark, -allowed_lateness_));
+    const Timestamp end = assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_));
     return std::min(completion, add_saturating(end, allowed_lateness_));
 }
 
-void AlignedWindows::begin_batch(const RecordBatch& batch) {
-    dictionary_size_ = batch.keys->size();
-    codes_of_batch_.assign(dictionary_size_, kNoCode);
-    cache_rows_ = dictionary_size_ <= kMaxCachedKeys;
+void AlignedWindows::on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
+                              std::uint64_t first_position, WindowOutput& out) {
+    codes_.begin(batch);
+    cache_rows_ = codes_.size() <= kMaxCachedKeys;
     forget_routes();
-}
-
-void AlignedWindows::end_batch() noexcept {
-    for (const KeyInterner::Code code : codes_of_batch_) {
-        if (code != kNoCode) {
-            context_->keys.release(code);
-        }
+    std::size_t first = 0;
+    while (first < batch.size) {
+        // A segment ends with the record whose watermark first completes or expires a window;
+        // that record itself still belongs to it.
+        const auto changing =
+            std::lower_bound(watermark_after.begin() + static_cast<std::ptrdiff_t>(first), watermark_after.end(),
+                             next_change());
+        const std::size_t last =
+            std::min(static_cast<std::size_t>(changing - watermark_after.begin()) + 1, batch.size);
+        add(batch, first, last, watermark_after, first_position, out);
+        on_watermark(watermark_after[last - 1], first_position + input_index_of(batch, last - 1) + 1, out);
+        first = last;
     }
-    codes_of_batch_.clear();
+    codes_.end();
 }
 
 void AlignedWindows::forget_routes() noexcept {
@@ -81,7 +87,7 @@ Slice& AlignedWindows::slice_at(const Interval& span) {
     return **slices_.insert(at, std::make_unique<Slice>(*context_, span));
 }
 
-AlignedWindows::Route& AlignedWindows::route_of(Timestamp t, Timestamp watermark) {
+AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
     Route* oldest = &routes_[0];
     for (Route& route : routes_) {
         if (t >= route.span.start && t < route.span.end) {
@@ -100,89 +106,77 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t, Timestamp watermark
         route.fate = Fate::kOutside;
         return route;
     }
-    if (expired(assigner_.last_end_of(t), watermark)) {
+    if (expired(assigner_.last_end_of(t))) {
         route.fate = Fate::kExpired;
         return route;
     }
-    const Timestamp first_unexpired =
-        std::max(assigner_.next_end_after(t), assigner_.next_end_after(add_saturating(watermark, -allowed_lateness_)));
-    route.fate = first_unexpired <= watermark ? Fate::kFiresAgain : Fate::kOpen;
+    route.fate = first_unexpired_end_after(t) <= watermark_ ? Fate::kFiresAgain : Fate::kOpen;
     route.slice = &slice_at(route.span);
     if (cache_rows_) {
-        route.rows.assign(dictionary_size_, nullptr);
+        route.rows.assign(codes_.size(), nullptr);
     }
     return route;
 }
 
-KeyInterner::Code AlignedWindows::code_of(const RecordBatch& batch, std::uint32_t dictionary_index) {
-    KeyInterner::Code& code = codes_of_batch_[dictionary_index];
-    if (code == kNoCode) {
-        code = context_->keys.intern(batch.keys->key(dictionary_index), batch.keys->hash(dictionary_index));
-        // Held until the batch ends, lest it be reused for another key within it.
-        context_->keys.hold(code);
-    }
-    return code;
-}
-
-std::byte* AlignedWindows::row_of(Route& route, const RecordBatch& batch, std::uint32_t dictionary_index) {
+std::byte* AlignedWindows::row_of(Route& route, std::uint32_t dictionary_index) {
     if (!cache_rows_) {
-        return route.slice->find_or_create(code_of(batch, dictionary_index));
+        return route.slice->find_or_create(codes_[dictionary_index]);
     }
     std::byte*& row = route.rows[dictionary_index];
     if (row == nullptr) {
-        row = route.slice->find_or_create(code_of(batch, dictionary_index));
+        row = route.slice->find_or_create(codes_[dictionary_index]);
     }
     return row;
 }
 
-void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_t last, Timestamp before,
-                         std::span<const Timestamp> watermark_after, std::uint64_t first_position, bool collect_late,
-                         WindowOutput& out) {
-    std::size_t pending_first = first;
-    const auto flush = [&](std::size_t next) {
-        if (!pending_.empty()) {
-            context_->row.add(pending_, batch.values, pending_first, context_->pool, out.skipped_values);
-            out.aggregated += pending_.size();
-            pending_.clear();
-        }
-        pending_first = next;
-    };
-    const auto input_index = [&](std::size_t record) {
-        return batch.input_index.empty() ? static_cast<std::uint32_t>(record) : batch.input_index[record];
-    };
+void AlignedWindows::flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
+    if (!pending_.empty()) {
+        context_->row.add(pending_, batch.values, pending_first_, context_->pool, out.skipped_values);
+        out.aggregated += pending_.size();
+        pending_.clear();
+    }
+    pending_first_ = next;
+}
 
+void AlignedWindows::drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under,
+                          std::uint64_t first_position, WindowOutput& out) {
+    const Timestamp t = batch.event_time[record];
+    if (!assigner_.in_a_window(t) && add_saturating(t, allowed_lateness_) >= judged_under) {
+        ++out.outside_windows;
+        return;
+    }
+    ++out.late_records;
+    if (collect_late_) {
+        out.late.push_back(LateRecord{first_position + input_index_of(batch, record), input_index_of(batch, record), t,
+                                      judged_under, std::string(batch.keys->key(batch.key[record])),
+                                      assigner_.windows_of(t)});
+    }
+}
+
+void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_t last,
+                         std::span<const Timestamp> watermark_after, std::uint64_t first_position, WindowOutput& out) {
+    pending_first_ = first;
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
         const Timestamp t = batch.event_time[record];
         if (route == nullptr || t < route->span.start || t >= route->span.end) {
-            route = &route_of(t, before);
+            route = &route_of(t);
         }
-        if (route->slice != nullptr) {
-            pending_.push_back(row_of(*route, batch, batch.key[record]));
-            if (pending_.size() == kPortion) {
-                flush(record + 1);
-            }
-            if (route->fate == Fate::kOpen) {
-                continue;
-            }
-            flush(record + 1);
-            fire_again(batch, record, code_of(batch, batch.key[record]), before, first_position + input_index(record) + 1,
-                       out);
+        if (route->slice == nullptr) {
+            flush(batch, record + 1, out);
+            drop(batch, record, record == 0 ? watermark_ : watermark_after[record - 1],
+                 first_position, out);
             continue;
         }
-        flush(record + 1);
-        const Timestamp judged_under = record == first ? before : watermark_after[record - 1];
-        if (route->fate == Fate::kOutside && add_saturating(t, allowed_lateness_) >= judged_under) {
-            ++out.outside_windows;
-            continue;
-        }
-        ++out.late_records;
-        if (collect_late) {
-            out.late.push_back(LateRecord{first_position + input_index(record), input_index(record), t, judged_under,
-                                          std::string(batch.keys->key(batch.key[record])), assigner_.windows_of(t)});
+        pending_.push_back(row_of(*route, batch.key[record]));
+        if (route->fate == Fate::kFiresAgain) {
+            flush(batch, record + 1, out);
+            fire_again(batch, record, first_position + input_index_of(batch, record) + 1, out);
+        } else if (pending_.size() == kPortion) {
+            flush(batch, record + 1, out);
         }
     }
-    flush(last);
+    flush(batch, last, out);
 }
 
 std::pair<std::size_t, std::size_t> AlignedWindows::slices_of(Timestamp end) const noexcept {
@@ -192,26 +186,16 @@ std::pair<std::size_t, std::size_t> AlignedWindows::slices_of(Timestamp end) con
     return {static_cast<std::size_t>(first - slices_.begin()), static_cast<std::size_t>(last - slices_.begin())};
 }
 
-void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, Timestamp watermark,
-                                 std::uint64_t position, PaneTiming timing, WindowOutput& out) {
-    const bool is_last = expired(end, watermark);
-    PaneTable& panes = out.panes;
-    panes.fired_at.push_back(position);
-    panes.start.push_back(assigner_.window_ending_at(end).start);
-    panes.end.push_back(end);
-    panes.timing.push_back(timing);
-    panes.is_last.push_back(is_last ? 1 : 0);
-    panes.append_key(context_->keys.key(code));
-    panes.replaces_ends.push_back(panes.replaces.size());
-    context_->row.append_results(row, panes.results);
-    if (is_last) {
-        panes.index.push_back(0);  // Nothing fired before it, or it would not have been kept until now.
-    } else {
-        panes.index.push_back(fired_.try_emplace(end, *context_).first->second.panes_of(code)++);
-    }
+void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
+                                 PaneTiming timing, WindowOutput& out) {
+    // What fires as it expires has not fired before, or it would have expired earlier.
+    const bool is_last = expired(end);
+    const std::uint32_t index = is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
+    context_->row.append_results(row, out.panes.results);
+    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index, is_last);
 }
 
-void AlignedWindows::fire(Timestamp end, Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
     const auto [first, last] = slices_of(end);
     const Slice* window = slices_[first].get();
     if (last - first > 1) {
@@ -221,24 +205,22 @@ void AlignedWindows::fire(Timestamp end, Timestamp watermark, std::uint64_t posi
         window = &merged_;
     }
     for (const std::uint32_t slot : window->slots_by_key()) {
-        append_pane(window->row(slot), window->codes()[slot], end, watermark, position, PaneTiming::kOnTime, out);
+        append_pane(window->row(slot), window->codes()[slot], end, position, PaneTiming::kOnTime, out);
     }
     merged_.clear();
 }
 
-void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, KeyInterner::Code code,
-                                Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, std::uint64_t position,
+                                WindowOutput& out) {
     const Timestamp t = batch.event_time[record];
-    const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark);
-    Timestamp end = std::max(assigner_.next_end_after(t),
-                             assigner_.next_end_after(add_saturating(watermark, -allowed_lateness_)));
-    for (; end <= last_end; end = add_saturating(end, assigner_.slide())) {
-        Slice pane(*context_, assigner_.window_ending_at(end));
-        std::byte* const row = pane.find_or_create(code);
+    const KeyInterner::Code code = codes_[batch.key[record]];
+    const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
+    for (Timestamp end = first_unexpired_end_after(t); end <= last_end; end = add_saturating(end, assigner_.slide())) {
+        std::byte* const row = merged_.find_or_create(code);
         if (accumulation_ == Accumulation::kDiscarding) {
-            // Each late record fires at once, so what is new is this record alone.
-            std::vector<std::uint64_t> counted_before(context_->row.metrics());
-            context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted_before);
+            // Each late record fires at once, so what is new is this record alone. Its skipped values were counted.
+            std::vector<std::uint64_t> counted(context_->row.metrics());
+            context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
         } else {
             const auto [first, last] = slices_of(end);
             for (std::size_t at = first; at < last; ++at) {
@@ -247,16 +229,25 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, Ke
                 }
             }
         }
-        append_pane(row, code, end, watermark, position, PaneTiming::kLate, out);
+        append_pane(row, code, end, position, PaneTiming::kLate, out);
+        merged_.clear();
         if (end == kMaxTimestamp) {
             return;
         }
     }
 }
 
-void AlignedWindows::advance(Timestamp from, Timestamp to, std::uint64_t position, WindowOutput& out) {
+void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+    if (watermark <= watermark_) {
+        return;
+    }
+    if (watermark < next_change()) {
+        watermark_ = watermark;
+        return;
+    }
+    Timestamp end = assigner_.next_end_after(watermark_);
+    watermark_ = watermark;
     // 1. Fire, before anything expires: a jump past end and expiry still gives the pane.
-    Timestamp end = assigner_.next_end_after(from);
     for (;;) {
         const auto at = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
                                          [](const auto& slice, Timestamp t) { return slice->span().start < t; });
@@ -264,20 +255,20 @@ void AlignedWindows::advance(Timestamp from, Timestamp to, std::uint64_t positio
             break;
         }
         end = std::max(end, assigner_.next_end_after((*at)->span().start));
-        if (end > to) {
+        if (end > watermark_) {
             break;
         }
-        fire(end, to, position, out);
+        fire(end, position, out);
         if (end == kMaxTimestamp) {
             break;
         }
         end = add_saturating(end, assigner_.slide());
     }
     // 2. Forget what expired.
-    while (!slices_.empty() && expired(assigner_.last_end_of(slices_.front()->span().start), to)) {
+    while (!slices_.empty() && expired(assigner_.last_end_of(slices_.front()->span().start))) {
         slices_.pop_front();
     }
-    while (!fired_.empty() && expired(fired_.begin()->first, to)) {
+    while (!fired_.empty() && expired(fired_.begin()->first)) {
         fired_.erase(fired_.begin());
     }
     // 3. Where records go has changed.
@@ -285,6 +276,7 @@ void AlignedWindows::advance(Timestamp from, Timestamp to, std::uint64_t positio
 }
 
 void AlignedWindows::encode(ByteWriter& out) const {
+    out.write(watermark_);
     out.write<std::uint64_t>(slices_.size());
     for (const auto& slice : slices_) {
         slice->encode(out);
@@ -301,6 +293,7 @@ void AlignedWindows::encode(ByteWriter& out) const {
 }
 
 void AlignedWindows::decode(ByteReader& in) {
+    watermark_ = in.read<Timestamp>();
     const std::uint64_t slices = in.read_count(2 * sizeof(Timestamp));
     for (std::uint64_t at = 0; at < slices; ++at) {
         auto slice = std::make_unique<Slice>(*context_, Interval{0, 0});

@@ -11,6 +11,7 @@
 
 #include "record/record_batch.hpp"
 #include "window/aligned_window_assigner.hpp"
+#include "window/batch_codes.hpp"
 #include "window/slice.hpp"
 #include "window/window_plan.hpp"
 
@@ -25,25 +26,12 @@ class AlignedWindows {
 public:
     AlignedWindows(const WindowPlan& plan, SliceContext& context);
 
-    /// The next watermark, after `watermark`, at which a window completes or expires; no
-    /// record between the two is treated differently.
-    [[nodiscard]] Timestamp next_change_after(Timestamp watermark) const noexcept;
+    /// See WindowOperator.
+    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
+                  WindowOutput& out);
+    void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
-    /// Adds records [first, last) of the batch, all judged under watermarks in
-    /// [watermark, next_change_after(watermark)). `watermark_after[i]` is the one after record i,
-    /// `before` the one before record `first`.
-    void add(const RecordBatch& batch, std::size_t first, std::size_t last, Timestamp before,
-             std::span<const Timestamp> watermark_after, std::uint64_t first_position, bool collect_late,
-             WindowOutput& out);
-
-    /// Fires what completes and forgets what expires between two watermarks.
-    void advance(Timestamp from, Timestamp to, std::uint64_t position, WindowOutput& out);
-
-    /// Brackets the add() and advance() calls of one batch: its dictionary indices mean other
-    /// keys than those of the batch before.
-    void begin_batch(const RecordBatch& batch);
-    void end_batch() noexcept;
-
+    [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
     [[nodiscard]] std::size_t live_slices() const noexcept { return slices_.size(); }
 
     void encode(ByteWriter& out) const;
@@ -77,19 +65,34 @@ private:
         std::uint64_t last_use = 0;
     };
 
-    Route& route_of(Timestamp t, Timestamp watermark);
+    /// The next watermark, after the current one, at which a window completes or expires; no
+    /// record before that is treated differently.
+    [[nodiscard]] Timestamp next_change() const noexcept;
+    /// Adds records [first, last), the first of which is judged under the current watermark and
+    /// none under next_change() or later.
+    void add(const RecordBatch& batch, std::size_t first, std::size_t last, std::span<const Timestamp> watermark_after,
+             std::uint64_t first_position, WindowOutput& out);
+    /// Adds the pending rows to their slices; the next to come is record `next`.
+    void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
+    void drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under, std::uint64_t first_position,
+              WindowOutput& out);
+
+    [[nodiscard]] Route& route_of(Timestamp t);
     void forget_routes() noexcept;
     [[nodiscard]] Slice& slice_at(const Interval& span);
-    [[nodiscard]] KeyInterner::Code code_of(const RecordBatch& batch, std::uint32_t dictionary_index);
-    [[nodiscard]] std::byte* row_of(Route& route, const RecordBatch& batch, std::uint32_t dictionary_index);
+    [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
-    void fire(Timestamp end, Timestamp watermark, std::uint64_t position, WindowOutput& out);
-    void fire_again(const RecordBatch& batch, std::size_t record, KeyInterner::Code code, Timestamp watermark,
-                    std::uint64_t position, WindowOutput& out);
-    void append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, Timestamp watermark,
-                     std::uint64_t position, PaneTiming timing, WindowOutput& out);
-    [[nodiscard]] bool expired(Timestamp end, Timestamp watermark) const noexcept {
-        return watermark >= add_saturating(end, allowed_lateness_);
+    void fire(Timestamp end, std::uint64_t position, WindowOutput& out);
+    void fire_again(const RecordBatch& batch, std::size_t record, std::uint64_t position, WindowOutput& out);
+    void append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
+                     PaneTiming timing, WindowOutput& out);
+    [[nodiscard]] bool expired(Timestamp end) const noexcept {
+        return watermark_ >= add_saturating(end, allowed_lateness_);
+    }
+    /// The smallest window end after t that has not expired.
+    [[nodiscard]] Timestamp first_unexpired_end_after(Timestamp t) const noexcept {
+        return std::max(assigner_.next_end_after(t),
+                        assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_)));
     }
     /// The slices of the window that ends at `end`: a range of slices_.
     [[nodiscard]] std::pair<std::size_t, std::size_t> slices_of(Timestamp end) const noexcept;
@@ -97,19 +100,21 @@ private:
     AlignedWindowAssigner assigner_;
     Duration allowed_lateness_;
     Accumulation accumulation_;
+    bool collect_late_;
     SliceContext* context_;
 
+    Timestamp watermark_ = kMinTimestamp;
     std::deque<std::unique_ptr<Slice>> slices_;  // by time
     FiredWindows fired_;
 
     // Scratch, not state.
     Slice merged_;
-    std::vector<KeyInterner::Code> codes_of_batch_;
+    BatchCodes codes_;
     bool cache_rows_ = false;
-    std::size_t dictionary_size_ = 0;
     std::array<Route, 4> routes_;
     std::uint64_t uses_ = 0;
     std::vector<std::byte*> pending_;
+    std::size_t pending_first_ = 0;
 };
 
 }  // namespace llmopt_stream

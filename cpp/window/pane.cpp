@@ -68,23 +68,22 @@ void PaneTable::encode(ByteWriter& out) const {
 void PaneTable::decode(ByteReader& in) {
     const std::uint64_t panes = in.read_count(1);
     for (std::uint64_t pane = 0; pane < panes; ++pane) {
-        fired_at.push_back(in.read<std::uint64_t>());
-        start.push_back(in.read<Timestamp>());
-        end.push_back(in.read<Timestamp>());
+        const auto position = in.read<std::uint64_t>();
+        const auto from = in.read<Timestamp>();
+        const Interval window{from, in.read<Timestamp>()};
         const auto raw_timing = in.read<std::uint8_t>();
         if (raw_timing > static_cast<std::uint8_t>(PaneTiming::kLate)) {
             ByteReader::corrupt("an unknown pane timing");
         }
-        timing.push_back(static_cast<PaneTiming>(raw_timing));
-        index.push_back(in.read<std::uint32_t>());
-        is_last.push_back(in.read<std::uint8_t>());
-        append_key(in.read_bytes());
-        const std::uint64_t intervals = in.read_count(2 * sizeof(Timestamp));
-        for (std::uint64_t at = 0; at < intervals; ++at) {
-            const auto from = in.read<Timestamp>();
-            replaces.push_back(Interval{from, in.read<Timestamp>()});
+        const auto pane_index = in.read<std::uint32_t>();
+        const bool last = in.read<std::uint8_t>() != 0;
+        const std::string_view encoded_key = in.read_bytes();
+        std::vector<Interval> superseded(in.read_count(2 * sizeof(Timestamp)));
+        for (Interval& interval : superseded) {
+            interval.start = in.read<Timestamp>();
+            interval.end = in.read<Timestamp>();
         }
-        replaces_ends.push_back(replaces.size());
+        append(encoded_key, window, position, static_cast<PaneTiming>(raw_timing), pane_index, last, superseded);
         for (ResultColumn& column : results) {
             column.present.push_back(in.read<std::uint8_t>());
             if (column.type == FieldType::kInt64) {

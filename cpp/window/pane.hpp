@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,9 +47,19 @@ struct PaneTable {
         const std::uint64_t begin = pane == 0 ? 0 : key_ends[pane - 1];
         return std::string_view(key_bytes).substr(begin, key_ends[pane] - begin);
     }
-    void append_key(std::string_view encoded) {
-        key_bytes.append(encoded);
+    /// One pane; its results are appended to `results` by the caller.
+    void append(std::string_view encoded_key, const Interval& window, std::uint64_t position, PaneTiming pane_timing,
+                std::uint32_t pane_index, bool last, std::span<const Interval> superseded = {}) {
+        fired_at.push_back(position);
+        start.push_back(window.start);
+        end.push_back(window.end);
+        timing.push_back(pane_timing);
+        index.push_back(pane_index);
+        is_last.push_back(last ? 1 : 0);
+        key_bytes.append(encoded_key);
         key_ends.push_back(key_bytes.size());
+        replaces.insert(replaces.end(), superseded.begin(), superseded.end());
+        replaces_ends.push_back(replaces.size());
     }
     /// Behind the panes that are there; of the same result columns.
     void append(PaneTable&& later);

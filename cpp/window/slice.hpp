@@ -5,21 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "aggregate/metric_row.hpp"
-#include "window/key_interner.hpp"
 #include "window/pane.hpp"
+#include "window/slice_context.hpp"
 #include "window/slot_index.hpp"
 
 namespace llmopt_stream {
-
-/// What all slices of one operator share.
-struct SliceContext {
-    explicit SliceContext(MetricRow layout) : row(std::move(layout)), keys(pool) {}
-
-    const MetricRow row;
-    SizeClassPool pool;
-    KeyInterner keys;
-};
 
 /// A row of aggregation state for each key that has records in one stretch of time. Slices
 /// are the shared pieces from which windows are merged (Traub et al., "Scotty", EDBT 2019).

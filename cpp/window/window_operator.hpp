@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <variant>
+#include <vector>
 
 #include "record/record_batch.hpp"
 #include "window/aligned_windows.hpp"
 #include "window/pane.hpp"
+#include "window/session_windows.hpp"
 #include "window/window_plan.hpp"
 
 namespace llmopt_stream {
@@ -27,12 +30,12 @@ public:
     /// A watermark that goes back is ignored. `position` is the number of input records so far.
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
-    [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
+    [[nodiscard]] Timestamp watermark() const noexcept;
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const { return context_->row.make_result_columns(); }
 
     /// What is alive; all zero once everything has expired.
     [[nodiscard]] std::size_t live_keys() const noexcept { return context_->keys.live(); }
-    [[nodiscard]] std::size_t live_slices() const noexcept { return windows_.live_slices(); }
+    [[nodiscard]] std::size_t live_slices() const noexcept;
     [[nodiscard]] std::size_t state_bytes() const noexcept { return context_->pool.allocated_bytes(); }
 
     void encode(ByteWriter& out) const;
@@ -40,10 +43,8 @@ public:
     void decode(ByteReader& in);
 
 private:
-    bool collect_late_;
     std::unique_ptr<SliceContext> context_;
-    AlignedWindows windows_;
-    Timestamp watermark_ = kMinTimestamp;
+    std::variant<std::monostate, AlignedWindows, SessionWindows> windows_;
 };
 
 }  // namespace llmopt_stream

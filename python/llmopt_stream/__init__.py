@@ -49,7 +49,18 @@ from .results import AggregationResult, Pane, ResultTable
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, IterableSource, Source
 from .watermarks import BoundedOutOfOrdernessWatermark, LateEvent, Watermark, WatermarkGenerator
-from .windows import TumblingWindowAssigner, Window, WindowAssigner, WindowSpec, WindowType, tumbling
+from .windows import (
+    SessionWindowAssigner,
+    SlidingWindowAssigner,
+    TumblingWindowAssigner,
+    Window,
+    WindowAssigner,
+    WindowSpec,
+    WindowType,
+    session,
+    sliding,
+    tumbling,
+)
 
 __all__ = [
     "Accumulator",
@@ -87,7 +98,9 @@ __all__ = [
     "ResultTable",
     "RunSummary",
     "SerializationError",
+    "SessionWindowAssigner",
     "Sink",
+    "SlidingWindowAssigner",
     "Source",
     "StateError",
     "StdDevAggregator",
@@ -105,5 +118,7 @@ __all__ = [
     "WindowType",
     "aggregate",
     "create_pipeline",
+    "session",
+    "sliding",
     "tumbling",
 ]

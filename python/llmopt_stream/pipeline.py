@@ -23,7 +23,13 @@ from .sinks import Sink, finish
 from .sources import Source
 from .units import Duration, duration_micros, duration_text
 from .watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator
-from .windows import TumblingWindowAssigner, WindowAssigner
+from .windows import (
+    SessionWindowAssigner,
+    SlidingWindowAssigner,
+    TumblingWindowAssigner,
+    WindowAssigner,
+    WindowType,
+)
 
 __all__ = ["RunSummary", "StreamPipeline", "StreamPipelineBuilder", "create_pipeline"]
 
@@ -74,9 +80,11 @@ class Plan:
             "key_paths": list(self.key),
             "values": [(path, declared.get(path, "float64"), path in declared) for path in fields],
             "metrics": [(fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()],
+            "session": spec.type is WindowType.SESSION,
             "size": spec.size,
             "slide": spec.slide,
             "offset": spec.offset,
+            "gap": spec.gap,
             "allowed_lateness": spec.allowed_lateness or 0,
             "discarding": self.accumulation == "discarding",
             "max_out_of_orderness": None
@@ -184,10 +192,29 @@ class StreamPipelineBuilder:
         """
         return self.with_window(TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness))
 
+    def with_sliding_window(
+        self, size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+    ) -> StreamPipelineBuilder:
+        """Windows of one size that start every `slide`: a record falls in all that overlap there."""
+        return self.with_window(SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness))
+
+    def with_session_window(
+        self, gap: Duration, *, allowed_lateness: Duration | None = None
+    ) -> StreamPipelineBuilder:
+        """A key's records that are at most `gap` apart share a window, which ends one gap after the last.
+
+        A record that comes one gap after the last one exactly still joins, unless the watermark has reached
+        the session's end already.
+        """
+        return self.with_window(SessionWindowAssigner(gap, allowed_lateness=allowed_lateness))
+
     def with_window(self, assigner: WindowAssigner) -> StreamPipelineBuilder:
         """The windows that an assigner describes."""
-        if not isinstance(assigner, TumblingWindowAssigner):
-            raise ConfigurationError(f"with_window: {assigner!r} is not supported; expected TumblingWindowAssigner")
+        if not isinstance(assigner, SlidingWindowAssigner | SessionWindowAssigner):
+            raise ConfigurationError(
+                f"with_window: {assigner!r} is not supported; expected TumblingWindowAssigner, SlidingWindowAssigner or "
+                "SessionWindowAssigner"
+            )
         return self._but(window=assigner)
 
     def with_accumulation(self, mode: str) -> StreamPipelineBuilder:

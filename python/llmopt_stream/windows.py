@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Self
@@ -10,13 +12,26 @@ from . import _core
 from .errors import ConfigurationError
 from .units import Duration, Time, duration_micros, duration_text, time_micros, to_datetime, to_timedelta
 
-__all__ = ["TumblingWindowAssigner", "Window", "WindowAssigner", "WindowSpec", "WindowType", "tumbling"]
+__all__ = [
+    "SessionWindowAssigner",
+    "SlidingWindowAssigner",
+    "TumblingWindowAssigner",
+    "Window",
+    "WindowAssigner",
+    "WindowSpec",
+    "WindowType",
+    "session",
+    "sliding",
+    "tumbling",
+]
 
 
 class WindowType(Enum):
     """The kinds of windows."""
 
     TUMBLING = "tumbling"
+    SLIDING = "sliding"
+    SESSION = "session"
 
 
 class Window:
@@ -95,24 +110,25 @@ class Window:
         return f"Window({self.start.isoformat()!r}, {self.end.isoformat()!r})"
 
 
+@dataclass(frozen=True)
 class WindowSpec:
     """A window assigner's settings in microseconds, as the core takes them."""
 
-    __slots__ = ("allowed_lateness", "offset", "size", "slide", "type")
-
-    def __init__(
-        self, type: WindowType, *, size: int, slide: int | None = None, offset: int = 0, allowed_lateness: int | None = None
-    ) -> None:
-        self.type = type
-        self.size = size
-        self.slide = size if slide is None else slide
-        self.offset = offset
-        self.allowed_lateness = allowed_lateness
-        """None where nothing was said, which means zero."""
+    type: WindowType
+    size: int = 0
+    slide: int = 0
+    offset: int = 0
+    gap: int = 0
+    """Of sessions, instead of the three above."""
+    allowed_lateness: int | None = None
+    """None where nothing was said, which means zero."""
 
     def __str__(self) -> str:
-        text = f"{self.type.value} {duration_text(self.size)}"
-        if self.slide != self.size:
+        if self.type is WindowType.SESSION:
+            text = f"session, gap {duration_text(self.gap)}"
+        else:
+            text = f"{self.type.value} {duration_text(self.size)}"
+        if self.type is WindowType.SLIDING:
             text += f" every {duration_text(self.slide)}"
         if self.offset:
             text += f", offset {duration_text(self.offset)}"
@@ -122,20 +138,72 @@ class WindowSpec:
 class WindowAssigner:
     """Says which windows a record belongs to."""
 
-    spec: WindowSpec
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
 
     def assign(self, timestamp: Time) -> list[Window]:
         """The windows of an event at this time, earliest first."""
-        raise NotImplementedError
+        spec = self.spec
+        time = time_micros(timestamp, "timestamp")
+        windows = _core.assign_windows(time, size=spec.size, slide=spec.slide, offset=spec.offset)
+        return [Window(start, end) for start, end in windows]
 
     def with_allowed_lateness(self, allowed_lateness: Duration) -> Self:
         """How long after its completion a window still takes late records and fires again."""
-        raise NotImplementedError
+        return self._with(allowed_lateness=_lateness(type(self).__name__, allowed_lateness))
+
+    def _with(self, **changes: int | None) -> Self:
+        changed = copy(self)
+        changed.spec = replace(self.spec, **changes)  # type: ignore[arg-type]
+        return changed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec})"
 
 
-class TumblingWindowAssigner(WindowAssigner):
+def _lateness(assigner: str, allowed_lateness: Duration | None) -> int | None:
+    return None if allowed_lateness is None else duration_micros(allowed_lateness, f"{assigner}: allowed_lateness")
+
+
+def _offset(assigner: str, offset: Duration, slide: int) -> int:
+    micros = duration_micros(offset, f"{assigner}: offset", least=None)
+    if abs(micros) >= slide:
+        raise ConfigurationError(f"{assigner}: offset {offset!r} must be shorter than {duration_text(slide)}")
+    return micros
+
+
+class SlidingWindowAssigner(WindowAssigner):
+    """Windows of one size that start every `slide`. With slide < size they overlap, and an event is in
+    several; the size needs not be a multiple. With slide > size there are gaps between them.
+
+    >>> SlidingWindowAssigner("10s", "5s").assign("1970-01-01T00:00:07Z")
+    [Window('1970-01-01T00:00:00+00:00', '1970-01-01T00:00:10+00:00'), \
+Window('1970-01-01T00:00:05+00:00', '1970-01-01T00:00:15+00:00')]
+    """
+
+    def __init__(
+        self, size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+    ) -> None:
+        name = type(self).__name__
+        every = duration_micros(slide, f"{name}: slide", least=1)
+        super().__init__(
+            WindowSpec(
+                WindowType.SLIDING,
+                size=duration_micros(size, f"{name}: size", least=1),
+                slide=every,
+                offset=_offset(name, offset, every),
+                allowed_lateness=_lateness(name, allowed_lateness),
+            )
+        )
+
+    def with_offset(self, offset: Duration) -> Self:
+        """Windows start at offset + k · slide."""
+        return self._with(offset=_offset(type(self).__name__, offset, self.spec.slide))
+
+
+class TumblingWindowAssigner(SlidingWindowAssigner):
     """Fixed, gap-free windows: every event falls in exactly one. They are aligned to the epoch
-    plus the offset, also before 1970.
+    plus the offset, also before 1970; for a time zone's days, say `with_offset("-8h")`.
 
     >>> assigner = TumblingWindowAssigner("5m").with_offset("1m").with_allowed_lateness("60s")
     >>> assigner.assign("2026-01-01T00:07:30Z")
@@ -143,41 +211,32 @@ class TumblingWindowAssigner(WindowAssigner):
     """
 
     def __init__(self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None) -> None:
-        micros = duration_micros(size, "TumblingWindowAssigner: size", least=1)
-        shift = duration_micros(offset, "TumblingWindowAssigner: offset", least=None)
-        if abs(shift) >= micros:
-            raise ConfigurationError(f"TumblingWindowAssigner: offset {offset!r} must be shorter than the size {size!r}")
-        lateness = (
-            None
-            if allowed_lateness is None
-            else duration_micros(allowed_lateness, "TumblingWindowAssigner: allowed_lateness")
-        )
-        self.spec = WindowSpec(WindowType.TUMBLING, size=micros, offset=shift, allowed_lateness=lateness)
+        duration_micros(size, f"{type(self).__name__}: size", least=1)
+        super().__init__(size, size, offset=offset, allowed_lateness=allowed_lateness)
+        self.spec = replace(self.spec, type=WindowType.TUMBLING)
 
-    def with_offset(self, offset: Duration) -> Self:
-        """Windows start at offset + k · size; for a time zone's days, say `with_offset("-8h")`."""
-        return self._with(offset=offset)
 
-    def with_allowed_lateness(self, allowed_lateness: Duration) -> Self:
-        return self._with(allowed_lateness=allowed_lateness)
+class SessionWindowAssigner(WindowAssigner):
+    """A key's events that are at most `gap` apart share a window [first, last + gap). `assign` gives the
+    window of an event without neighbours.
 
-    def _with(self, *, offset: Duration | None = None, allowed_lateness: Duration | None = None) -> Self:
-        spec = self.spec
-        lateness = None if spec.allowed_lateness is None else to_timedelta(spec.allowed_lateness)
-        return type(self)(
-            to_timedelta(spec.size),
-            offset=to_timedelta(spec.offset) if offset is None else offset,
-            allowed_lateness=lateness if allowed_lateness is None else allowed_lateness,
+    >>> SessionWindowAssigner("30s").assign("1970-01-01T00:00:07Z")
+    [Window('1970-01-01T00:00:07+00:00', '1970-01-01T00:00:37+00:00')]
+    """
+
+    def __init__(self, gap: Duration, *, allowed_lateness: Duration | None = None) -> None:
+        name = type(self).__name__
+        super().__init__(
+            WindowSpec(
+                WindowType.SESSION,
+                gap=duration_micros(gap, f"{name}: gap", least=1),
+                allowed_lateness=_lateness(name, allowed_lateness),
+            )
         )
 
     def assign(self, timestamp: Time) -> list[Window]:
-        windows = _core.assign_windows(
-            time_micros(timestamp, "timestamp"), size=self.spec.size, slide=self.spec.slide, offset=self.spec.offset
-        )
-        return [Window(start, end) for start, end in windows]
-
-    def __repr__(self) -> str:
-        return f"TumblingWindowAssigner({self.spec})"
+        time = time_micros(timestamp, "timestamp")
+        return [Window(time, time + self.spec.gap)]
 
 
 def tumbling(size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None) -> TumblingWindowAssigner:
@@ -187,3 +246,15 @@ def tumbling(size: Duration, *, offset: Duration = 0, allowed_lateness: Duration
     [Window('2026-01-01T00:00:00+00:00', '2026-01-01T00:01:00+00:00')]
     """
     return TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness)
+
+
+def sliding(
+    size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+) -> SlidingWindowAssigner:
+    """A short form of SlidingWindowAssigner for notebooks."""
+    return SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness)
+
+
+def session(gap: Duration, *, allowed_lateness: Duration | None = None) -> SessionWindowAssigner:
+    """A short form of SessionWindowAssigner for notebooks."""
+    return SessionWindowAssigner(gap, allowed_lateness=allowed_lateness)

@@ -36,7 +36,7 @@ from llmopt_stream.testing import (
     window_specs,
 )
 
-KINDS = ("tumbling",)
+KINDS = ("tumbling", "sliding", "session")
 """Of "tumbling", "sliding", "session": the windows that the core has."""
 PARALLELISM = (1,)
 

@@ -13,7 +13,7 @@ from ..errors import CheckpointError, ConfigurationError
 from ..events import GroupingKey
 from ..pipeline import StreamPipelineBuilder
 from ..results import AggregationResult, ResultTable
-from ..units import Duration, Time, duration_micros, time_micros, to_timedelta
+from ..units import Time, time_micros, to_timedelta
 from ..watermarks import LateEvent, Watermark
 from ..windows import Window
 
@@ -66,9 +66,9 @@ class PipelineHarness:
         """No record with an earlier time is expected any more. Going back is ignored."""
         self._core.advance_watermark(time_micros(watermark, "advance_watermark"))
 
-    def advance_processing_time(self, time: Duration | int) -> None:
-        """Sets the manual clock, in seconds since it started at 0. Going back is ignored."""
-        self._processing_time = max(self._processing_time, duration_micros(time, "advance_processing_time"))
+    def advance_processing_time(self, time: Time) -> None:
+        """Sets the manual clock, which starts at 0. Going back is ignored."""
+        self._processing_time = max(self._processing_time, time_micros(time, "advance_processing_time"))
 
     def end_of_input(self) -> None:
         """Nothing more comes: every window completes."""
