@@ -69,7 +69,8 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
         to.resize(batch.size);
         for (std::size_t record = 0; record < batch.size; ++record) {
             const bool present = from.present.empty() || from.present[record] != 0;
-            to[record] = present ? static_cast<double>(from.int64[record]) : std::numeric_limits<double>::quiet_NaN();
+            to[record] =
+                present ? static_cast<double>(from.int64[record]) : std::numeric_limits<double>::quiet_NaN();
         }
         converted_.values[column] = ValueColumn{FieldType::kFloat64, to, {}, {}};
     }
@@ -122,8 +123,8 @@ std::string Pipeline::snapshot() {
         out.write(static_cast<std::uint8_t>(type));
     }
     watermarks_.encode(out);
-    for (const std::uint64_t count : {counts_.records_in, counts_.aggregated, counts_.late, counts_.outside_windows,
-                                      counts_.malformed, counts_.panes}) {
+    for (const std::uint64_t count : {counts_.records_in, counts_.aggregated, counts_.late,
+                                      counts_.outside_windows, counts_.malformed, counts_.panes}) {
         out.write(count);
     }
     for (const std::uint64_t count : counts_.skipped_values) {
@@ -150,8 +151,8 @@ void Pipeline::restore(std::string_view snapshot) {
     }
     settle_types(types);
     watermarks_.decode(in);
-    for (std::uint64_t* count : {&counts_.records_in, &counts_.aggregated, &counts_.late, &counts_.outside_windows,
-                                 &counts_.malformed, &counts_.panes}) {
+    for (std::uint64_t* count : {&counts_.records_in, &counts_.aggregated, &counts_.late,
+                                 &counts_.outside_windows, &counts_.malformed, &counts_.panes}) {
         *count = in.read<std::uint64_t>();
     }
     for (std::uint64_t& count : counts_.skipped_values) {

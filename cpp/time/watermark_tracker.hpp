@@ -21,7 +21,8 @@ public:
     explicit WatermarkTracker(std::optional<Duration> max_out_of_orderness) : bound_(max_out_of_orderness) {}
 
     /// Takes records of one partition in order; afterwards `after[i]` is the watermark after record i.
-    void on_records(std::span<const Timestamp> event_time, std::uint32_t partition, std::vector<Timestamp>& after);
+    void on_records(std::span<const Timestamp> event_time, std::uint32_t partition,
+                    std::vector<Timestamp>& after);
     /// Going back is ignored.
     void advance(Timestamp watermark) noexcept { current_ = std::max(current_, watermark); }
     [[nodiscard]] Timestamp current() const noexcept { return current_; }

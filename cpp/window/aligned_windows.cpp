@@ -58,9 +58,8 @@ void AlignedWindows::on_batch(const RecordBatch& batch, std::span<const Timestam
     while (first < batch.size) {
         // A segment ends with the record whose watermark first completes or expires a window;
         // that record itself still belongs to it.
-        const auto changing =
-            std::lower_bound(watermark_after.begin() + static_cast<std::ptrdiff_t>(first), watermark_after.end(),
-                             next_change());
+        const auto changing = std::lower_bound(watermark_after.begin() + static_cast<std::ptrdiff_t>(first),
+                                               watermark_after.end(), next_change());
         const std::size_t last =
             std::min(static_cast<std::size_t>(changing - watermark_after.begin()) + 1, batch.size);
         add(batch, first, last, watermark_after, first_position, out);
@@ -78,9 +77,9 @@ void AlignedWindows::forget_routes() noexcept {
 }
 
 Slice& AlignedWindows::slice_at(const Interval& span) {
-    const auto at = std::lower_bound(slices_.begin(), slices_.end(), span.start, [](const auto& slice, Timestamp start) {
-        return slice->span().start < start;
-    });
+    const auto at =
+        std::lower_bound(slices_.begin(), slices_.end(), span.start,
+                         [](const auto& slice, Timestamp start) { return slice->span().start < start; });
     if (at != slices_.end() && (*at)->span().start == span.start) {
         return **at;
     }
@@ -147,14 +146,15 @@ void AlignedWindows::drop(const RecordBatch& batch, std::size_t record, Timestam
     }
     ++out.late_records;
     if (collect_late_) {
-        out.late.push_back(LateRecord{first_position + input_index_of(batch, record), input_index_of(batch, record), t,
-                                      judged_under, std::string(batch.keys->key(batch.key[record])),
-                                      assigner_.windows_of(t)});
+        out.late.push_back(LateRecord{
+            first_position + input_index_of(batch, record), input_index_of(batch, record), t, judged_under,
+            std::string(batch.keys->key(batch.key[record])), assigner_.windows_of(t)});
     }
 }
 
 void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_t last,
-                         std::span<const Timestamp> watermark_after, std::uint64_t first_position, WindowOutput& out) {
+                         std::span<const Timestamp> watermark_after, std::uint64_t first_position,
+                         WindowOutput& out) {
     pending_first_ = first;
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
@@ -164,8 +164,7 @@ void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_
         }
         if (route->slice == nullptr) {
             flush(batch, record + 1, out);
-            drop(batch, record, record == 0 ? watermark_ : watermark_after[record - 1],
-                 first_position, out);
+            drop(batch, record, record == 0 ? watermark_ : watermark_after[record - 1], first_position, out);
             continue;
         }
         pending_.push_back(row_of(*route, batch.key[record]));
@@ -181,18 +180,22 @@ void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_
 
 std::pair<std::size_t, std::size_t> AlignedWindows::slices_of(Timestamp end) const noexcept {
     const auto starts_before = [](const auto& slice, Timestamp t) { return slice->span().start < t; };
-    const auto first = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start, starts_before);
+    const auto first = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
+                                        starts_before);
     const auto last = std::lower_bound(first, slices_.end(), end, starts_before);
-    return {static_cast<std::size_t>(first - slices_.begin()), static_cast<std::size_t>(last - slices_.begin())};
+    return {static_cast<std::size_t>(first - slices_.begin()),
+            static_cast<std::size_t>(last - slices_.begin())};
 }
 
-void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
-                                 PaneTiming timing, WindowOutput& out) {
+void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end,
+                                 std::uint64_t position, PaneTiming timing, WindowOutput& out) {
     // What fires as it expires has not fired before, or it would have expired earlier.
     const bool is_last = expired(end);
-    const std::uint32_t index = is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
+    const std::uint32_t index =
+        is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
     context_->row.append_results(row, out.panes.results);
-    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index, is_last);
+    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index,
+                     is_last);
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
@@ -215,10 +218,12 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
     const Timestamp t = batch.event_time[record];
     const KeyInterner::Code code = codes_[batch.key[record]];
     const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
-    for (Timestamp end = first_unexpired_end_after(t); end <= last_end; end = add_saturating(end, assigner_.slide())) {
+    for (Timestamp end = first_unexpired_end_after(t); end <= last_end;
+         end = add_saturating(end, assigner_.slide())) {
         std::byte* const row = merged_.find_or_create(code);
         if (accumulation_ == Accumulation::kDiscarding) {
-            // Each late record fires at once, so what is new is this record alone. Its skipped values were counted.
+            // Each late record fires at once, so what is new is this record alone. Its skipped values were
+            // counted.
             std::vector<std::uint64_t> counted(context_->row.metrics());
             context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
         } else {
@@ -249,8 +254,9 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     watermark_ = watermark;
     // 1. Fire, before anything expires: a jump past end and expiry still gives the pane.
     for (;;) {
-        const auto at = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
-                                         [](const auto& slice, Timestamp t) { return slice->span().start < t; });
+        const auto at =
+            std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
+                             [](const auto& slice, Timestamp t) { return slice->span().start < t; });
         if (at == slices_.end()) {
             break;
         }

@@ -27,8 +27,8 @@ public:
     AlignedWindows(const WindowPlan& plan, SliceContext& context);
 
     /// See WindowOperator.
-    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
-                  WindowOutput& out);
+    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
+                  std::uint64_t first_position, WindowOutput& out);
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
@@ -70,12 +70,12 @@ private:
     [[nodiscard]] Timestamp next_change() const noexcept;
     /// Adds records [first, last), the first of which is judged under the current watermark and
     /// none under next_change() or later.
-    void add(const RecordBatch& batch, std::size_t first, std::size_t last, std::span<const Timestamp> watermark_after,
-             std::uint64_t first_position, WindowOutput& out);
+    void add(const RecordBatch& batch, std::size_t first, std::size_t last,
+             std::span<const Timestamp> watermark_after, std::uint64_t first_position, WindowOutput& out);
     /// Adds the pending rows to their slices; the next to come is record `next`.
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
-    void drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under, std::uint64_t first_position,
-              WindowOutput& out);
+    void drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under,
+              std::uint64_t first_position, WindowOutput& out);
 
     [[nodiscard]] Route& route_of(Timestamp t);
     void forget_routes() noexcept;

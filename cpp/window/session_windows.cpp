@@ -106,8 +106,9 @@ void SessionWindows::flush(const RecordBatch& batch, std::size_t next, WindowOut
     pending_first_ = next;
 }
 
-SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch,
-                                                  std::size_t record, WindowOutput& out) {
+SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timestamp t,
+                                                  const RecordBatch& batch, std::size_t record,
+                                                  WindowOutput& out) {
     const Timestamp end = add_saturating(t, gap_);
     Index* at = &newest_of(code);
     while (*at != kNone && sessions_[*at].start > end) {
@@ -157,8 +158,9 @@ SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timest
 void SessionWindows::fire(Session& session, PaneTiming timing, std::uint64_t position, WindowOutput& out) {
     const Interval window{session.start, session.end};
     std::erase(session.standing, window);
-    std::sort(session.standing.begin(), session.standing.end(),
-              [](const Interval& a, const Interval& b) { return std::pair(a.start, a.end) < std::pair(b.start, b.end); });
+    std::sort(session.standing.begin(), session.standing.end(), [](const Interval& a, const Interval& b) {
+        return std::pair(a.start, a.end) < std::pair(b.start, b.end);
+    });
     context_->row.append_results(session.row, out.panes.results);
     out.panes.append(context_->keys.key(session.code), window, position, timing, session.panes,
                      watermark_ >= expiry(session), session.standing);
@@ -186,7 +188,10 @@ void SessionWindows::on_batch(const RecordBatch& batch, std::span<const Timestam
             flush(batch, record + 1, out);
             ++out.late_records;
             if (collect_late_) {
-                out.late.push_back(LateRecord{position, input_index_of(batch, record), t, watermark_,
+                out.late.push_back(LateRecord{position,
+                                              input_index_of(batch, record),
+                                              t,
+                                              watermark_,
                                               std::string(context_->keys.key(code)),
                                               {Interval{t, add_saturating(t, gap_)}}});
             }
@@ -229,7 +234,8 @@ void SessionWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     std::sort(due_.begin(), due_.end(), [&](Index a, Index b) {
         const Session& first = sessions_[a];
         const Session& second = sessions_[b];
-        return first.end != second.end ? first.end < second.end : context_->keys.less(first.code, second.code);
+        return first.end != second.end ? first.end < second.end
+                                       : context_->keys.less(first.code, second.code);
     });
     for (const Index place : due_) {
         if (Session& session = sessions_[place]; session.end <= watermark_ && !session.complete) {

@@ -29,8 +29,8 @@ public:
     ~SessionWindows();
 
     /// See WindowOperator.
-    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
-                  WindowOutput& out);
+    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
+                  std::uint64_t first_position, WindowOutput& out);
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
@@ -69,8 +69,8 @@ private:
 
     /// The session that the record belongs to now, merged from those that it touches; kNone if
     /// it has expired.
-    [[nodiscard]] Index session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch, std::size_t record,
-                                    WindowOutput& out);
+    [[nodiscard]] Index session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch,
+                                    std::size_t record, WindowOutput& out);
     [[nodiscard]] Index create(KeyInterner::Code code, Timestamp t);
     /// Moves everything of `from` into `into` and forgets it; the lists are the caller's.
     void absorb(Session& into, Index from);

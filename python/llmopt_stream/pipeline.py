@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _core
 from ._html import text_html
@@ -79,7 +79,9 @@ class Plan:
             "time_unit": self.time_unit or "",
             "key_paths": list(self.key),
             "values": [(path, declared.get(path, "float64"), path in declared) for path in fields],
-            "metrics": [(fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()],
+            "metrics": [
+                (fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()
+            ],
             "session": spec.type is WindowType.SESSION,
             "size": spec.size,
             "slide": spec.slide,
@@ -115,11 +117,10 @@ class Plan:
         ]
         for metric in self.all_metrics():
             names = ", ".join(statistic.result_name for statistic in metric.statistics)
-            stages.append(("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++"))
-        for sink in self.sinks:
-            stages.append(("sink", str(sink), "Python per batch" if type(sink).send is Sink.send else "Python per result"))
-        if not self.sinks:
-            stages.append(("sink", "none yet", "-"))
+            stages.append(
+                ("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++")
+            )
+        stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks] or [("sink", "none yet", "-")]
         width = max(len(what) for _, what, _ in stages)
         lines = [f"{stage:<11}{what:<{width}}  {where}" for stage, what, where in stages]
         return "\n".join([f"pipeline {self.name!r}", *(f"  {line}" for line in lines)])
@@ -131,9 +132,14 @@ def _where(source: Source | None) -> str:
     return "C++" if type(source).open is not Source.open else "C++ decodes, Python yields batches"
 
 
+def _where_to(sink: Sink) -> str:
+    return "Python per batch" if type(sink).send is Sink.send else "Python per result"
+
+
 class StreamPipelineBuilder:
     """Says what a pipeline does, step by step. Each call returns a new builder, so that one can be
-    the start of several. `build()` checks that nothing is missing."""
+    the start of several. `build()` checks that nothing is missing.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -149,15 +155,18 @@ class StreamPipelineBuilder:
         """Where records come from."""
         if not isinstance(source, Source):
             raise ConfigurationError(
-                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or a subclass of Source"
+                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or one of yours"
             )
         return self._but(source=source)
 
     def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
         """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
-        without one, numbers are microseconds, and such as would lie before 1990 are refused."""
+        without one, numbers are microseconds, and such as would lie before 1990 are refused.
+        """
         if unit is not None and unit not in _UNITS:
-            raise ConfigurationError(f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}")
+            raise ConfigurationError(
+                f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}"
+            )
         return self._but(time_field=_path(field, "with_event_time"), time_unit=unit)
 
     def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
@@ -190,13 +199,22 @@ class StreamPipelineBuilder:
 
         >>> builder = create_pipeline().with_tumbling_window("1m", allowed_lateness="10s")
         """
-        return self.with_window(TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness))
+        return self.with_window(
+            TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness)
+        )
 
     def with_sliding_window(
-        self, size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+        self,
+        size: Duration,
+        slide: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
     ) -> StreamPipelineBuilder:
         """Windows of one size that start every `slide`: a record falls in all that overlap there."""
-        return self.with_window(SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness))
+        return self.with_window(
+            SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness)
+        )
 
     def with_session_window(
         self, gap: Duration, *, allowed_lateness: Duration | None = None
@@ -219,9 +237,12 @@ class StreamPipelineBuilder:
 
     def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
         """Whether a window's later panes hold everything so far ("accumulating", the default) or only
-        what is new ("discarding")."""
+        what is new ("discarding").
+        """
         if mode not in ("accumulating", "discarding"):
-            raise ConfigurationError(f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'")
+            raise ConfigurationError(
+                f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'"
+            )
         return self._but(accumulation=mode)
 
     def aggregate(
@@ -234,8 +255,12 @@ class StreamPipelineBuilder:
         """
         names = [aggregations] if isinstance(aggregations, str) else list(aggregations)
         if not names:
-            raise ConfigurationError("aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']")
-        metric = _Metric(_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names))
+            raise ConfigurationError(
+                "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
+            )
+        metric = _Metric(
+            _path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
+        )
         return self._but(metrics=(*self._plan.metrics, metric))
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
@@ -265,9 +290,7 @@ class StreamPipelineBuilder:
         """The pipeline, ready to run."""
         self.checked()
         if self._plan.source is None:
-            raise ConfigurationError(
-                f"pipeline {self._plan.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
-            )
+            _no_source(self._plan)
         return StreamPipeline(self._plan)
 
     def explain(self) -> str:
@@ -308,9 +331,17 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
     return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
 
 
+def _no_source(plan: Plan) -> NoReturn:
+    raise ConfigurationError(
+        f"pipeline {plan.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
+    )
+
+
 def _path(field: Any, setting: str) -> str:
     if not isinstance(field, str) or not all(field.split(".")):
-        raise ConfigurationError(f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'")
+        raise ConfigurationError(
+            f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'"
+        )
     return field
 
 
@@ -343,7 +374,9 @@ class RunSummary:
         return self.records_in / seconds if seconds > 0 else 0.0
 
     def __str__(self) -> str:
-        parts = [f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"]
+        parts = [
+            f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"
+        ]
         parts += [
             f"{count:,} {name.replace('_', ' ')}"
             for name in ("aggregated", "late", "malformed", "filtered", "outside_windows", "shed", "panes")
@@ -373,7 +406,8 @@ class StreamPipeline:
 
     def stop(self) -> None:
         """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
-        not complete do not fire."""
+        not complete do not fire.
+        """
         self._stop.set()
 
     def explain(self) -> str:
@@ -398,11 +432,11 @@ class StreamPipeline:
 
     def _run(self, timeout: Duration | None) -> RunSummary:
         plan = self._plan
-        assert plan.source is not None
+        source = plan.source or _no_source(plan)
         seconds = None if timeout is None else duration_micros(timeout, "run: timeout") / 1e6
         core = plan.core(collect_late=False, watermark=plan.watermark or _DEFAULT_WATERMARK)
         started = time.monotonic()
-        step = plan.source.open(core)
+        step = source.open(core)
         opened: list[Sink] = []
         try:
             for sink in plan.sinks:
@@ -460,7 +494,8 @@ class StreamPipeline:
 
 class _StopOnSignals:
     """Lets SIGINT and SIGTERM end a run in good order; elsewhere than on the main thread, and where
-    the program has handlers of its own for SIGTERM, signals are left alone."""
+    the program has handlers of its own for SIGTERM, signals are left alone.
+    """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop

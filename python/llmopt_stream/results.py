@@ -73,7 +73,8 @@ def _window_json(window: Window) -> dict[str, str]:
 class ResultTable:
     """The results of a run, in firing order: `window_start`, `window_end`, each key, each result,
     `pane_timing`, `pane_index`. Any library that reads Arrow streams takes it without copies,
-    say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`."""
+    say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`.
+    """
 
     def __init__(self, panes: _core.Panes) -> None:
         self._panes = panes
@@ -128,7 +129,8 @@ class ResultTable:
     def to_pandas(self) -> pandas.DataFrame:
         """A pandas DataFrame (extra `[pandas]`)."""
         _needs("pandas", "pandas")
-        return self.to_arrow().to_pandas()
+        frame: pandas.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict per result, under the column names."""

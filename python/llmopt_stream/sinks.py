@@ -15,7 +15,8 @@ __all__ = ["CallbackSink", "CollectSink", "ConsoleSink", "Sink"]
 
 class Sink:
     """Where results go. A sink of your own subclasses it with `send(result)`, called for each result,
-    or `send_batch(table)`, called for all results of a batch; either may be `async def`."""
+    or `send_batch(table)`, called for all results of a batch; either may be `async def`.
+    """
 
     def open(self) -> None:
         """Called once before the first result."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from . import _core
 from .errors import ConfigurationError
 
 __all__ = ["ArrowSource", "FileSource", "IterableSource", "Source"]
+
+_FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson"}
 
 Step = Callable[[], bool]
 """Lets the pipeline take the next batch; False at the end."""
@@ -70,22 +72,22 @@ class FileSource(Source):
     or cannot be read is a ConfigurationError before anything runs; an empty one is an empty stream.
     """
 
-    _FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson"}
-
     def __init__(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:
         self._path = os.fspath(path)
         suffix = Path(self._path).suffix
-        self._format = format or ("ndjson" if self._path == "-" else self._FORMATS.get(suffix))
+        self._format = format or ("ndjson" if self._path == "-" else _FORMATS.get(suffix))
         if self._format != "ndjson":
             given = f"format {format!r}" if format else f"the extension {suffix!r} of path {self._path!r}"
-            raise ConfigurationError(f"FileSource: {given} is not known; expected format='ndjson' (.ndjson, .jsonl, .json)")
+            raise ConfigurationError(
+                f"FileSource: {given} is not known; expected format='ndjson' (.ndjson, .jsonl, .json)"
+            )
         self._readers: list[_core.NdjsonReader] = []
         self._total = 0
 
     def _paths(self) -> list[str]:
-        if self._path == "-" or os.path.exists(self._path) or not glob.has_magic(self._path):
+        if self._path == "-" or Path(self._path).exists() or not glob.has_magic(self._path):
             return [self._path]
-        paths = sorted(glob.glob(self._path))
+        paths = sorted(glob.glob(self._path))  # noqa: PTH207 (patterns may be absolute)
         if not paths:
             raise ConfigurationError(f"FileSource: path {self._path!r}: no file matches")
         return paths
@@ -117,7 +119,8 @@ class FileSource(Source):
 
 class ArrowSource(Source):
     """A DataFrame, an Arrow table or stream, a query result: anything with `__arrow_c_stream__`, or
-    an iterable of such batches. Columns are read in place."""
+    an iterable of such batches. Columns are read in place.
+    """
 
     def __init__(self, data: Any) -> None:
         self._data = data
@@ -156,7 +159,7 @@ class IterableSource(Source):
             yield batch
 
     def progress(self) -> float | None:
-        total = len(self._records) if hasattr(self._records, "__len__") else 0
+        total = len(self._records) if isinstance(self._records, Sized) else 0
         return self._taken / total if total else None
 
     def __str__(self) -> str:

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
-from .. import _core
-from ..errors import CheckpointError, ConfigurationError
-from ..events import GroupingKey
-from ..pipeline import StreamPipelineBuilder
-from ..results import AggregationResult, ResultTable
-from ..units import Time, time_micros, to_timedelta
-from ..watermarks import LateEvent, Watermark
-from ..windows import Window
+from llmopt_stream.errors import CheckpointError, ConfigurationError
+from llmopt_stream.events import GroupingKey
+from llmopt_stream.pipeline import StreamPipelineBuilder
+from llmopt_stream.results import AggregationResult, ResultTable
+from llmopt_stream.units import Time, time_micros, to_timedelta
+from llmopt_stream.watermarks import LateEvent, Watermark
+from llmopt_stream.windows import Window
 
 __all__ = ["PipelineHarness"]
 
@@ -36,11 +35,17 @@ class PipelineHarness:
     [{'count': 1, 'sum': 3.0}]
     """
 
-    def __init__(self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None) -> None:
+    def __init__(
+        self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None
+    ) -> None:
         if parallelism != 1:
-            raise ConfigurationError(f"PipelineHarness: parallelism: {parallelism!r} is not supported; expected 1")
+            raise ConfigurationError(
+                f"PipelineHarness: parallelism: {parallelism!r} is not supported; expected 1"
+            )
         if state_backend is not None:
-            raise ConfigurationError("PipelineHarness: state_backend: only None, for state in memory, is supported")
+            raise ConfigurationError(
+                "PipelineHarness: state_backend: only None, for state in memory, is supported"
+            )
         plan = builder.checked().plan
         self._core = plan.core(collect_late=True, watermark=plan.watermark)
         self._key_names = plan.key
@@ -160,7 +165,9 @@ def _tagged(value: Any) -> Any:
 
 def _untagged(value: dict[str, Any]) -> Any:
     if "$time" in value:
-        return date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
+        return (
+            date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
+        )
     return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
 
 

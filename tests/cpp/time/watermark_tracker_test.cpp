@@ -5,7 +5,8 @@
 namespace llmopt_stream {
 namespace {
 
-std::vector<Timestamp> after(WatermarkTracker& tracker, std::vector<Timestamp> times, std::uint32_t partition = 0) {
+std::vector<Timestamp> after(WatermarkTracker& tracker, std::vector<Timestamp> times,
+                             std::uint32_t partition = 0) {
     std::vector<Timestamp> watermarks;
     tracker.on_records(times, partition, watermarks);
     return watermarks;
