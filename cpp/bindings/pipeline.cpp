@@ -102,7 +102,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
                                       const std::vector<MetricTuple>& metrics, bool session, Duration size,
                                       Duration slide, Duration offset, Duration gap,
                                       Duration allowed_lateness, bool discarding, bool collect_late,
-                                      std::optional<Duration> max_out_of_orderness) {
+                                      std::optional<Duration> max_out_of_orderness, std::size_t parallelism) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
     plan.schema.time_path = std::move(time_path);
@@ -123,6 +123,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
                    .accumulation = discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
                    .collect_late = collect_late};
     plan.max_out_of_orderness = max_out_of_orderness;
+    plan.parallelism = parallelism;
     return std::make_unique<Session>(std::move(plan));
 }
 
@@ -184,7 +185,7 @@ void bind_pipeline(py::module_& module) {
              py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("metrics"),
              py::arg("session"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
              py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
-             py::arg("max_out_of_orderness"))
+             py::arg("max_out_of_orderness"), py::arg("parallelism") = 1)
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"), without_gil(),
              "Takes the next batch; False at the end of the file.")
@@ -217,6 +218,9 @@ void bind_pipeline(py::module_& module) {
                                [](Session& self) { return self.pipeline().window_operator().live_keys(); })
         .def_property_readonly("live_slices",
                                [](Session& self) { return self.pipeline().window_operator().live_slices(); })
+        .def_property_readonly(
+            "records_by_shard",
+            [](Session& self) { return self.pipeline().window_operator().records_by_shard(); })
         .def_property_readonly("state_bytes",
                                [](Session& self) { return self.pipeline().window_operator().state_bytes(); });
 }

@@ -7,6 +7,12 @@
 #include "state/snapshot_frame.hpp"
 
 namespace llmopt_stream {
+namespace {
+
+// Waking threads takes longer than working through fewer records.
+constexpr std::size_t kRecordsWorthThreads = 256;
+
+}  // namespace
 
 Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness) {
     counts_.skipped_values.resize(plan_.metrics.size());
@@ -39,11 +45,11 @@ void Pipeline::settle_types(const std::vector<FieldType>& types) {
     for (const MetricPlan& metric : plan_.metrics) {
         sources.push_back({Metric(types[metric.column], metric.aggregations), metric.column});
     }
-    operator_.emplace(plan_.window, MetricRow(std::move(sources)));
+    operator_.emplace(plan_.window, sources, plan_.parallelism);
     output_.panes.results = operator_->make_result_columns();
 }
 
-WindowOperator& Pipeline::window_operator() {
+ShardedOperator& Pipeline::window_operator() {
     if (!types_) {
         settle_types(declared_types());
     }
@@ -79,10 +85,15 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
 
 void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
                     std::uint32_t partition) {
-    WindowOperator& windows = window_operator();
+    ShardedOperator& windows = window_operator();
     const RecordBatch& records = with_settled_types(batch);
     watermarks_.on_records(records.event_time, partition, watermark_after_);
-    windows.on_batch(records, watermark_after_, counts_.records_in, output_);
+    const bool worth_threads = plan_.parallelism > 1 && records.size >= kRecordsWorthThreads;
+    if (worth_threads && !workers_) {
+        workers_.emplace(plan_.parallelism);
+    }
+    windows.on_batch(records, {watermark_after_, counts_.records_in, records.input_index, {}},
+                     worth_threads ? &*workers_ : nullptr, output_);
     counts_.records_in += batch.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
         counts_.malformed_by_kind[kind] += malformed[kind];

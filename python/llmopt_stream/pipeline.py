@@ -60,6 +60,7 @@ class Plan:
     window: WindowAssigner | None = None
     accumulation: str = "accumulating"
     metrics: tuple[_Metric, ...] = ()
+    parallelism: int = 1
 
     def all_metrics(self) -> tuple[_Metric, ...]:
         """The metrics asked for, or the nine statistics of the field `value`."""
@@ -93,7 +94,12 @@ class Plan:
             if watermark is None
             else duration_micros(watermark.max_out_of_orderness, "max_out_of_orderness"),
         }
-        return _core.Pipeline(fingerprint=json.dumps(settings), collect_late=collect_late, **settings)
+        return _core.Pipeline(
+            fingerprint=json.dumps(settings),
+            collect_late=collect_late,
+            parallelism=self.parallelism,
+            **settings,
+        )
 
     def explain(self) -> str:
         """The plan in words: what is read, computed and written, and where each stage runs."""
@@ -113,7 +119,7 @@ class Plan:
                 "C++",
             ),
             ("key", ", ".join(self.key) or "none: all records form one group", "C++"),
-            ("window", f"{spec}, {self.accumulation}" if spec else "none yet", "C++"),
+            ("window", f"{spec}, {self.accumulation}" if spec else "none yet", _threads(self.parallelism)),
         ]
         for metric in self.all_metrics():
             names = ", ".join(statistic.result_name for statistic in metric.statistics)
@@ -130,6 +136,10 @@ def _where(source: Source | None) -> str:
     if source is None:
         return "-"
     return "C++" if type(source).open is not Source.open else "C++ decodes, Python yields batches"
+
+
+def _threads(parallelism: int) -> str:
+    return "C++" if parallelism == 1 else f"C++, {parallelism} threads"
 
 
 def _where_to(sink: Sink) -> str:
@@ -262,6 +272,14 @@ class StreamPipelineBuilder:
             _path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
         )
         return self._but(metrics=(*self._plan.metrics, metric))
+
+    def with_options(self, *, parallelism: int = 1) -> StreamPipelineBuilder:
+        """How a pipeline runs: `parallelism` threads share the keys. It changes no output."""
+        if isinstance(parallelism, bool) or not isinstance(parallelism, int) or not 1 <= parallelism <= 256:
+            raise ConfigurationError(
+                f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
+            )
+        return self._but(parallelism=parallelism)
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
         """Where results go; any number of sinks."""

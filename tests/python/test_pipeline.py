@@ -127,13 +127,17 @@ def test_objects_are_read_by_attribute() -> None:
         timestamp: datetime
         data: Data
 
-    records = [Event(datetime(2026, 1, 1, tzinfo=UTC), Data("opus", 4.0)), ls.FeedbackEvent.from_dict(event(5, 2.0))]
+    records = [
+        Event(datetime(2026, 1, 1, tzinfo=UTC), Data("opus", 4.0)),
+        ls.FeedbackEvent.from_dict(event(5, 2.0)),
+    ]
     assert [result.results["sum"] for result in _run(ls.IterableSource(records))] == [6.0]
 
 
 def test_integers_are_exact_where_the_event_type_says_int() -> None:
     records = [
-        {"timestamp": "2026-01-01T00:00:00Z", "data": {"prompt_tokens": tokens}} for tokens in (2**60, 2**60, 1)
+        {"timestamp": "2026-01-01T00:00:00Z", "data": {"prompt_tokens": tokens}}
+        for tokens in (2**60, 2**60, 1)
     ]
     builder = (
         ls.create_pipeline(event_type=ls.FeedbackEvent)
@@ -152,7 +156,12 @@ def test_integers_are_exact_where_the_event_type_says_int() -> None:
 
 def test_an_integer_sum_beyond_64_bits_is_an_error_that_names_the_result() -> None:
     records = [{"timestamp": "2026-01-01T00:00:00Z", "value": 2**62}] * 2
-    builder = ls.create_pipeline().with_schema({"value": int}).with_tumbling_window("1m").aggregate("value", ["sum"])
+    builder = (
+        ls.create_pipeline()
+        .with_schema({"value": int})
+        .with_tumbling_window("1m")
+        .aggregate("value", ["sum"])
+    )
     with pytest.raises(ls.AggregationError, match="sum"):
         builder.with_source(ls.IterableSource(records)).build().run()
 
@@ -251,7 +260,9 @@ def test_results_are_a_table_for_dataframe_libraries() -> None:
 
 
 def test_html_escapes_keys() -> None:
-    table = ls.aggregate([event(1, 1.0, "<script>")], key="data.model", value="data.latency_ms", window=MINUTE)
+    table = ls.aggregate(
+        [event(1, 1.0, "<script>")], key="data.model", value="data.latency_ms", window=MINUTE
+    )
     assert "<script>" not in table._repr_html_()
     assert "&lt;script&gt;" in table._repr_html_()
 
@@ -311,7 +322,9 @@ def test_unusable_value_is_skipped_and_counted_its_record_is_not_lost(value: byt
     assert sink.results[0].results["p99"] is None
 
 
-@pytest.mark.parametrize("record", [None, 5, "text", [1], {"data": {}}, {"timestamp": object()}, {"timestamp": []}])
+@pytest.mark.parametrize(
+    "record", [None, 5, "text", [1], {"data": {}}, {"timestamp": object()}, {"timestamp": []}]
+)
 def test_malformed_python_record_is_counted(record: Any) -> None:
     summary = latency(ls.IterableSource([event(1), record])).run()
     assert (summary.malformed, summary.aggregated) == (1, 1)
@@ -355,13 +368,19 @@ def test_empty_file_is_an_empty_stream(tmp_path: Path) -> None:
     ("build", "words"),
     [
         (lambda: ls.FileSource("events.xyz"), ["FileSource", "events.xyz", "ndjson"]),
-        (lambda: latency(ls.FileSource("/nowhere/events.ndjson")).run(), ["FileSource", "/nowhere/events.ndjson"]),
+        (
+            lambda: latency(ls.FileSource("/nowhere/events.ndjson")).run(),
+            ["FileSource", "/nowhere/events.ndjson"],
+        ),
         (lambda: latency(ls.FileSource("/nowhere/*.ndjson")).run(), ["FileSource", "no file matches"]),
         (lambda: ls.create_pipeline().with_tumbling_window("5 parsecs"), ["size", "5 parsecs", '"30s"']),
         (lambda: ls.create_pipeline().with_tumbling_window(0), ["size", "0"]),
         (lambda: ls.create_pipeline().with_tumbling_window("-1s"), ["size", "-1s"]),
         (lambda: ls.create_pipeline().with_tumbling_window("1m", offset="1m"), ["offset", "1m"]),
-        (lambda: ls.create_pipeline().with_tumbling_window("1m", allowed_lateness="-1s"), ["allowed_lateness"]),
+        (
+            lambda: ls.create_pipeline().with_tumbling_window("1m", allowed_lateness="-1s"),
+            ["allowed_lateness"],
+        ),
         (lambda: ls.create_pipeline().with_tumbling_window(float("nan")), ["size", "nan"]),
         (lambda: ls.create_pipeline().with_tumbling_window(True), ["size", "True"]),
         (lambda: ls.create_pipeline().with_session_window("0s"), ["gap", "0s"]),
@@ -384,7 +403,13 @@ def test_empty_file_is_an_empty_stream(tmp_path: Path) -> None:
             ["count", "prefix"],
         ),
         (
-            lambda: ls.create_pipeline().key_by("p50").with_tumbling_window("1m").aggregate("a", ["p50"]).checked(),
+            lambda: (
+                ls.create_pipeline()
+                .key_by("p50")
+                .with_tumbling_window("1m")
+                .aggregate("a", ["p50"])
+                .checked()
+            ),
             ["p50"],
         ),
     ],

@@ -38,15 +38,11 @@ class PipelineHarness:
     def __init__(
         self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None
     ) -> None:
-        if parallelism != 1:
-            raise ConfigurationError(
-                f"PipelineHarness: parallelism: {parallelism!r} is not supported; expected 1"
-            )
         if state_backend is not None:
             raise ConfigurationError(
                 "PipelineHarness: state_backend: only None, for state in memory, is supported"
             )
-        plan = builder.checked().plan
+        plan = builder.with_options(parallelism=parallelism).checked().plan
         self._core = plan.core(collect_late=True, watermark=plan.watermark)
         self._key_names = plan.key
         self._late: list[LateEvent] = []
@@ -99,6 +95,7 @@ class PipelineHarness:
         """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
         return {
             **self._core.counts(),
+            "records_by_shard": self._core.records_by_shard,
             "live_keys": self._core.live_keys,
             "live_slices": self._core.live_slices,
             "state_bytes": self._core.state_bytes,

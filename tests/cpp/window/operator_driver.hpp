@@ -61,7 +61,7 @@ public:
         batch.key = key_indices;
         batch.keys = &keys;
         batch.values = {ValueColumn{FieldType::kFloat64, values, {}, {}}};
-        operator_.on_batch(batch, watermark_after, position_, out_);
+        operator_.on_batch(batch, {watermark_after, position_, {}, {}}, out_);
         position_ += records.size();
     }
 
@@ -88,7 +88,7 @@ public:
     }
     void decode(const std::string& bytes) {
         ByteReader in(bytes);
-        operator_.decode(in);
+        operator_.decode(in, [](std::uint64_t) { return true; });
     }
 
 private:
