@@ -13,11 +13,10 @@ import sys
 from typing import Any
 
 import duckdb
+import llmopt_stream as ls
 import numpy as np
 import polars as pl
 from bench_tumbling import NINE, START, compare, make_events
-
-import llmopt_stream as ls
 
 _NINE_DUCKDB = """count(v), sum(v), avg(v), min(v), max(v), stddev_pop(v),
     quantile_disc(v, 0.5), quantile_disc(v, 0.95), quantile_disc(v, 0.99)"""
