@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, in order, as one program.
+"""Every Python block of the README and of each page of docs/ runs, in order, as one program per page.
 
 A `text` block right after a Python block is its output. A block that needs more than the package
 (a broker, a file of the reader's) opens with ```python no-run.
@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_python_blocks_run_and_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run_and_print_what_is_shown(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    text = README.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     namespace: dict[str, object] = {"__name__": "readme"}
     blocks = list(BLOCK.finditer(text))
     assert any(block["language"] == "python" for block in blocks)
@@ -31,7 +35,7 @@ def test_python_blocks_run_and_print_what_is_shown(tmp_path: Path, monkeypatch: 
         source = "\n" * text.count("\n", 0, block.start("body")) + block["body"]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(source, str(README), "exec", dont_inherit=True), namespace)
+            exec(compile(source, str(page), "exec", dont_inherit=True), namespace)
         if following is not None and following["language"] == "text" and _adjacent(text, block, following):
             assert printed.getvalue().rstrip() == following["body"].rstrip()
 
