@@ -3,7 +3,8 @@
 set -euo pipefail
 
 python=${PYTHON:-python3}
-packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev libgtest-dev)
+packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev zlib1g-dev libzstd-dev
+    libgtest-dev)
 
 fail() {
     echo "make deps: $*" >&2
