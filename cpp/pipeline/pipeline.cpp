@@ -8,7 +8,7 @@
 
 namespace llmopt_stream {
 
-Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness) {
+Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness, plan_.watermark_interval) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
 }
@@ -77,10 +77,10 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
 }
 
 void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-                    std::uint32_t partition) {
+                    std::uint32_t partition, std::span<const Timestamp> watermarks) {
     WindowOperator& windows = window_operator();
     const RecordBatch& records = with_settled_types(batch);
-    watermarks_.on_records(records.event_time, partition, watermark_after_);
+    watermarks_.on_records(records.event_time, partition, watermark_after_, watermarks);
     windows.on_batch(records, watermark_after_, counts_.records_in, output_);
     counts_.records_in += batch.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
