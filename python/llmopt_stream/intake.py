@@ -86,6 +86,8 @@ class Intake:
 
     def push_records(self, records: list[Any], partition: int = 0) -> None:
         """Takes a list of records."""
+        if not records:
+            return  # which would settle the types of values
         before = self.records_in if self._collect_late else 0
         self.core.push_records(records, partition)
         self._keep_late(lambda position, _: records[position - before])

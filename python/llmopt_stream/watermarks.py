@@ -63,7 +63,7 @@ class WatermarkGenerator:
 
     One of your own subclasses it. A pipeline gives each partition a copy of its own, calls both methods
     for every usable record in the order of the input, with times as integer microseconds, and never lets
-    the watermark go back. That costs about a microsecond per record: the generators of this module,
+    the watermark go back. That costs some microseconds per record: the generators of this module,
     which run in C++, are much faster.
 
     >>> class OneSecondBehind(WatermarkGenerator):
