@@ -43,6 +43,7 @@ from .events import (
     GroupingKey,
     ProcessorEvent,
 )
+from .file_sinks import NdjsonSink, ParquetSink
 from .late import LateEventHandler
 from .notebook import aggregate
 from .pipeline import RunSummary, StreamPipeline, StreamPipelineBuilder, create_pipeline
@@ -100,7 +101,9 @@ __all__ = [
     "LateEventHandler",
     "MaxAggregator",
     "MinAggregator",
+    "NdjsonSink",
     "Pane",
+    "ParquetSink",
     "PeriodicWatermarkGenerator",
     "PercentileAggregator",
     "PipelineError",
