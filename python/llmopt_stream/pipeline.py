@@ -445,6 +445,11 @@ class StreamPipeline:
         """The counters of the current or last run."""
         return dict(self._counts)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the last run ended by `stop()` or a signal, and so before its input did."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
         not complete do not fire. May be called from any thread."""
