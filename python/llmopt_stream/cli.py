@@ -281,7 +281,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--max-events", type=_count, metavar="N", help="take exactly N records, as if the input ended there"
     )
     command.add_argument(
-        "--timeout", metavar="DURATION", help="stop reading after this time, such as 30s, as if the input ended"
+        "--timeout",
+        metavar="DURATION",
+        help="stop reading after this time, such as 30s, as if the input ended",
     )
     command.add_argument(
         "--progress",

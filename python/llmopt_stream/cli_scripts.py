@@ -8,7 +8,6 @@ import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-
 from .errors import ConfigurationError, ProcessorError
 from .pipeline import StreamPipeline, StreamPipelineBuilder
 from .sinks import ConsoleSink
@@ -27,7 +26,8 @@ def run_script(
     progress: bool | None,
 ) -> int:
     """Run the script's pipeline; the summary goes to standard error. The exit code is 1 where code of the
-    script fails."""
+    script fails.
+    """
 
     def run() -> int:
         found = _pipeline_of(script, arguments)

@@ -26,7 +26,11 @@ class Delivery:
     """
 
     def __init__(
-        self, sinks: Sequence[Sink], side_output: Sink | None, *, loop: asyncio.AbstractEventLoop | None = None
+        self,
+        sinks: Sequence[Sink],
+        side_output: Sink | None,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._sinks = sinks
         self._side_output = side_output

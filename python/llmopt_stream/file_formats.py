@@ -122,7 +122,8 @@ class TableFile:
 
     def _columns(self, names: Sequence[str]) -> list[str] | None:
         """The columns that fields lie in: of that name, or structs above them. Fields that are not
-        there are left to the core, which names them."""
+        there are left to the core, which names them.
+        """
         if self._fields is None:
             return None
         return [name for name in names if any(f"{field}.".startswith(f"{name}.") for field in self._fields)]

@@ -26,7 +26,9 @@ class FileSink(Sink):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         if self._path.is_dir():
-            raise ConfigurationError(f"{type(self).__name__}: path {str(path)!r} is a directory; expected a file")
+            raise ConfigurationError(
+                f"{type(self).__name__}: path {str(path)!r} is a directory; expected a file"
+            )
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         self._file: BinaryIO | None = None
 
@@ -35,7 +37,9 @@ class FileSink(Sink):
         try:
             self._file = self._temporary.open("wb")
         except OSError as error:
-            raise ConfigurationError(f"{type(self).__name__}: path {str(self._path)!r}: {error.strerror}") from error
+            raise ConfigurationError(
+                f"{type(self).__name__}: path {str(self._path)!r}: {error.strerror}"
+            ) from error
 
     def close(self) -> None:
         """Puts the file in its place."""
@@ -119,7 +123,9 @@ class ParquetSink(FileSink):
             self._write()
 
     def _mixed(self) -> PipelineError:
-        return PipelineError(f"{self}: one table cannot hold results and late events; give each a sink of its own")
+        return PipelineError(
+            f"{self}: one table cannot hold results and late events; give each a sink of its own"
+        )
 
     def _write(self) -> None:
         pending = self._pending

@@ -35,7 +35,8 @@ class Step(Protocol):
 
 class Intake:
     """The core of a plan with what Python adds to it: the content of late records, and watermark
-    generators written in Python. `watermark=None`: watermarks are explicit."""
+    generators written in Python. `watermark=None`: watermarks are explicit.
+    """
 
     def __init__(self, plan: Plan, *, watermark: WatermarkGenerator | None, collect_late: bool) -> None:
         in_core = None if watermark is None else CoreWatermark.of(watermark)
@@ -94,7 +95,9 @@ class Intake:
 
     def push(self, data: Any, partition: int = 0) -> None:
         """Takes all of a batch: a record, a list of them, or anything with `__arrow_c_stream__`."""
-        step = self.step_of(data if hasattr(data, "__arrow_c_stream__") or isinstance(data, list) else [data], partition)
+        step = self.step_of(
+            data if hasattr(data, "__arrow_c_stream__") or isinstance(data, list) else [data], partition
+        )
         while step():
             pass
 

@@ -107,7 +107,8 @@ class FileSource(Source):
 
 class ArrowSource(Source):
     """A DataFrame, an Arrow table or stream, a query result: anything with `__arrow_c_stream__`, or
-    an iterable of such batches. Columns are read in place."""
+    an iterable of such batches. Columns are read in place.
+    """
 
     def __init__(self, data: Any) -> None:
         self._data = data
@@ -204,7 +205,9 @@ class GeneratorSource(Source):
     ) -> None:
         for name, number in (("seed", seed), ("events", events)):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**64:
-                raise ConfigurationError(f"GeneratorSource: {name}: {number!r} must be an integer from 0 to 2^64 - 1")
+                raise ConfigurationError(
+                    f"GeneratorSource: {name}: {number!r} must be an integer from 0 to 2^64 - 1"
+                )
         self._events = events
         self._settings: dict[str, Any] = {
             "seed": seed,

@@ -107,7 +107,9 @@ class BoundedOutOfOrdernessWatermark(WatermarkGenerator):
     """
 
     def __init__(self, max_out_of_orderness: Duration) -> None:
-        self._bound = duration_micros(max_out_of_orderness, "BoundedOutOfOrdernessWatermark: max_out_of_orderness")
+        self._bound = duration_micros(
+            max_out_of_orderness, "BoundedOutOfOrdernessWatermark: max_out_of_orderness"
+        )
         self._greatest: int | None = None
 
     @property

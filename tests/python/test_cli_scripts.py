@@ -99,7 +99,10 @@ def test_explain_prints_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[s
     output = capsys.readouterr().out
     assert output.startswith("pipeline 'latency'\n")
     assert "GeneratorSource(seed=42, events=1_000)" in output
-    assert main(["explain", script(tmp_path, "import llmopt_stream as ls\npipeline = ls.create_pipeline()")]) == 2
+    assert (
+        main(["explain", script(tmp_path, "import llmopt_stream as ls\npipeline = ls.create_pipeline()")])
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,12 +143,18 @@ def test_code_that_fails_is_shown_with_its_place(
 def test_an_interrupted_run_is_drained_and_says_so(tmp_path: Path) -> None:
     path = script(tmp_path, BUILDER, "ls.FileSource('-')")
     with subprocess.Popen(
-        [*COMMAND, "run", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "run", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for minute in (0, 1):
-            process.stdin.write(f'{{"timestamp": "2026-01-01T00:0{minute}:30Z", "data": {{"latency_ms": 1}}}}\n')
+            process.stdin.write(
+                f'{{"timestamp": "2026-01-01T00:0{minute}:30Z", "data": {{"latency_ms": 1}}}}\n'
+            )
         process.stdin.flush()
         assert counts(process.stdout.readline()) == [1]
         process.send_signal(signal.SIGINT)
@@ -161,7 +170,9 @@ def test_progress_is_shown_on_a_terminal(rich: bool, tmp_path: Path) -> None:
     hide = "" if rich else "import sys; sys.modules['rich'] = None\n"
     program = f"{hide}from llmopt_stream.cli import main\nraise SystemExit(main(['run', {path!r}]))"
     terminal, child = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=child) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=child
+    ) as process:
         os.close(child)
         shown = b""
         try:

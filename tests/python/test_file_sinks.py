@@ -50,7 +50,9 @@ def test_parquet_has_the_columns_of_the_results(tmp_path: Path) -> None:
     assert written.num_row_groups == 1
 
 
-def test_row_groups_are_bounded_and_keys_keep_their_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_groups_are_bounded_and_keys_keep_their_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ls.ParquetSink, "_ROWS", 1)
     path = tmp_path / "out.parquet"
 
@@ -92,7 +94,13 @@ def test_the_file_appears_as_a_whole_or_not_at_all(kind: Any, tmp_path: Path) ->
 
     sink, looking = kind(path), ls.CallbackSink(look)
     builder = ls.create_pipeline().with_event_time("t", unit="s").key_by("k").with_tumbling_window("10s")
-    pipeline = builder.aggregate("v").with_source(ls.IterableSource(RECORDS)).with_sink(sink).with_sink(looking).build()
+    pipeline = (
+        builder.aggregate("v")
+        .with_source(ls.IterableSource(RECORDS))
+        .with_sink(sink)
+        .with_sink(looking)
+        .build()
+    )
     with pytest.raises(OSError, match="stop here"):
         pipeline.run()
     assert seen == ["old"] * 6

@@ -84,7 +84,9 @@ def test_side_output_takes_the_rows_of_arrow_data(table: str) -> None:
         "pyarrow": lambda: arrow,
         "polars": lambda: polars.DataFrame(arrow),
         "pandas": lambda: pandas.DataFrame(RECORDS),
-        "stream": lambda: pyarrow.RecordBatchReader.from_batches(arrow.schema, arrow.to_batches(max_chunksize=2)),
+        "stream": lambda: pyarrow.RecordBatchReader.from_batches(
+            arrow.schema, arrow.to_batches(max_chunksize=2)
+        ),
         "batches": lambda: arrow.to_batches(max_chunksize=3),
     }[table]()
     check(late_of(ls.ArrowSource(source)), EXPECTED)
@@ -122,7 +124,9 @@ def test_wrong_handlers_are_refused() -> None:
         ls.LateEventHandler("-1s")
     with pytest.raises(ls.ConfigurationError, match="with_side_output: 3 is not a Sink"):
         ls.LateEventHandler("1s").with_side_output(3)  # type: ignore[arg-type]
-    with pytest.raises(ls.ConfigurationError, match="with_late_event_handler: '60s' is not a LateEventHandler"):
+    with pytest.raises(
+        ls.ConfigurationError, match="with_late_event_handler: '60s' is not a LateEventHandler"
+    ):
         builder().with_late_event_handler("60s")  # type: ignore[arg-type]
 
 

@@ -174,7 +174,9 @@ def test_a_failing_sink_aborts_every_sink_and_the_run() -> None:
         def abort(self) -> None:
             closed.append(f"abort {self.name}")
 
-    pipeline = builder(ls.IterableSource(RECORDS)).with_sink(Failing("first")).with_sink(Failing("second")).build()
+    pipeline = (
+        builder(ls.IterableSource(RECORDS)).with_sink(Failing("first")).with_sink(Failing("second")).build()
+    )
     with pytest.raises(OSError, match="full"):
         pipeline.run()
     assert closed == ["abort second", "abort first"]
@@ -198,7 +200,9 @@ def test_run_async_returns_the_summary_and_awaits_sinks_on_the_callers_loop() ->
             loops.add(asyncio.get_running_loop())
 
     async def main() -> ls.RunSummary:
-        summary = await builder(ls.IterableSource(RECORDS)).with_sink(Async()).build().run_async(max_events=1_500)
+        summary = (
+            await builder(ls.IterableSource(RECORDS)).with_sink(Async()).build().run_async(max_events=1_500)
+        )
         assert loops == {asyncio.get_running_loop()}
         return summary
 
@@ -308,7 +312,9 @@ def test_a_line_that_comes_in_parts_is_one_record() -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write('{"timestamp": "2026-01-01T00:00:30Z"}\n{"timestamp": "2026-01-01T00:01:30Z"}\n{"time')
+        process.stdin.write(
+            '{"timestamp": "2026-01-01T00:00:30Z"}\n{"timestamp": "2026-01-01T00:01:30Z"}\n{"time'
+        )
         process.stdin.flush()
         process.stdout.readline()
         process.stdin.write('stamp": "2026-01-01T00:02:30Z"}')

@@ -25,7 +25,9 @@ RECORDS = [
     for second in range(120)
 ]
 TABLE = pyarrow.Table.from_pylist(RECORDS)
-NDJSON = "".join(f"{json.dumps({**record, 'timestamp': record['timestamp'].isoformat()})}\n" for record in RECORDS)
+NDJSON = "".join(
+    f"{json.dumps({**record, 'timestamp': record['timestamp'].isoformat()})}\n" for record in RECORDS
+)
 EXPECTED = [("a", 30, 870), ("b", 30, 900), ("a", 30, 2670), ("b", 30, 2700)]
 
 
@@ -129,7 +131,9 @@ def test_format_overrides_the_extension(tmp_path: Path) -> None:
 
 
 def test_wrong_files_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(ls.ConfigurationError, match=r"the extension '.txt' of path 'a.txt' is not known; expected"):
+    with pytest.raises(
+        ls.ConfigurationError, match=r"the extension '.txt' of path 'a.txt' is not known; expected"
+    ):
         ls.FileSource("a.txt")
     with pytest.raises(ls.ConfigurationError, match="format 'xml' is not known; expected format='ndjson'"):
         ls.FileSource("a.csv", format="xml")
@@ -162,14 +166,18 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_bytes(csv_bytes())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pyarrow is needed for this: pip install 'llmopt-stream\[arrow\]'"):
+    with pytest.raises(
+        ImportError, match=r"pyarrow is needed for this: pip install 'llmopt-stream\[arrow\]'"
+    ):
         run(ls.FileSource(tmp_path / "a.csv"))
 
 
 def test_only_the_columns_of_the_plan_are_read_from_parquet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nested = TABLE.append_column("data", pyarrow.array([{"cost": 1.0}] * 120)).append_column("date", TABLE["note"])
+    nested = TABLE.append_column("data", pyarrow.array([{"cost": 1.0}] * 120)).append_column(
+        "date", TABLE["note"]
+    )
     pyarrow.parquet.write_table(nested, tmp_path / "a.parquet")
     read: list[list[str]] = []
     whole = pyarrow.parquet.ParquetFile.iter_batches
@@ -188,13 +196,24 @@ def test_only_the_columns_of_the_plan_are_read_from_parquet(
 def test_generated_events_are_those_of_the_command_line(tmp_path: Path) -> None:
     source = ls.GeneratorSource(seed=7, events=20_000)
     subprocess.run(
-        [sys.executable, "-m", "llmopt_stream", "generate", "--seed", "7", "--events", "20_000", "-o", "e.ndjson"],
+        [
+            sys.executable,
+            "-m",
+            "llmopt_stream",
+            "generate",
+            "--seed",
+            "7",
+            "--events",
+            "20_000",
+            "-o",
+            "e.ndjson",
+        ],
         check=True,
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
     )
-    run_of = (
-        lambda source: ls.create_pipeline()
+    run_of = lambda source: (
+        ls.create_pipeline()
         .with_source(source)
         .key_by("data.model")
         .with_tumbling_window("1m")

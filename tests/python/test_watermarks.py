@@ -67,7 +67,16 @@ def test_periodic_generator_steps_when_event_time_has_advanced_by_the_interval()
     periodic = ls.PeriodicWatermarkGenerator("10s", ls.BoundedOutOfOrdernessWatermark("5s"))
     harness = PipelineHarness(builder(periodic))
     # The first record, then just before and exactly at the interval; an old record is no step.
-    assert watermarks(harness, [100, 109, 50, 110, 119, 131, 140, 141]) == [95, 95, 95, 105, 105, 126, 126, 136]
+    assert watermarks(harness, [100, 109, 50, 110, 119, 131, 140, 141]) == [
+        95,
+        95,
+        95,
+        105,
+        105,
+        126,
+        126,
+        136,
+    ]
 
 
 def test_periodic_generator_alone_does_what_it_does_in_a_pipeline() -> None:
@@ -103,7 +112,9 @@ def test_wrong_settings_are_refused() -> None:
         ls.PeriodicWatermarkGenerator("1s", 5)  # type: ignore[arg-type]
     with pytest.raises(ls.ConfigurationError, match="clock: 'wall' is not known; expected 'event' or 'proc"):
         ls.PeriodicWatermarkGenerator("1s", bound, clock="wall")
-    with pytest.raises(ls.ConfigurationError, match="with_watermark_generator: '5s' is not a WatermarkGenerator"):
+    with pytest.raises(
+        ls.ConfigurationError, match="with_watermark_generator: '5s' is not a WatermarkGenerator"
+    ):
         builder("5s")  # type: ignore[arg-type]
 
 
@@ -112,14 +123,21 @@ def test_a_record_is_judged_under_the_watermark_of_the_records_before_it() -> No
     harness = PipelineHarness(builder(Returns(None, 12 * SECOND, 30 * SECOND, 30 * SECOND)))
     for time in (1, 2, 3, 4):
         harness.push({"t": time, "k": "a", "v": 1})
-    assert [(pane.results["count"], pane.pane.timing) for pane in harness.drain()] == [(2, "on_time"), (3, "late")]
+    assert [(pane.results["count"], pane.pane.timing) for pane in harness.drain()] == [
+        (2, "on_time"),
+        (3, "late"),
+    ]
     late = harness.drain_late()
     assert [(event.position, int(event.watermark)) for event in late] == [(3, 30 * SECOND)]
 
 
 def test_watermarks_of_any_type_are_taken_and_never_go_back() -> None:
     generator = Returns(
-        None, ls.Watermark(5 * SECOND), 3 * SECOND, datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC), "1970-01-01T00:00:09Z"
+        None,
+        ls.Watermark(5 * SECOND),
+        3 * SECOND,
+        datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC),
+        "1970-01-01T00:00:09Z",
     )
     harness = PipelineHarness(builder(generator))
     assert watermarks(harness, [1, 2, 3, 4, 5]) == [None, 5, 5, 7, 9]
@@ -168,9 +186,10 @@ def test_generators_work_in_push_sessions_and_async_runs() -> None:
 
 def test_the_plan_says_where_generators_run() -> None:
     bound = ls.BoundedOutOfOrdernessWatermark("5s")
-    assert "greatest event time − 5s, in steps of 10s" in builder(
-        ls.PeriodicWatermarkGenerator("10s", bound)
-    ).plan.explain()
+    assert (
+        "greatest event time − 5s, in steps of 10s"
+        in builder(ls.PeriodicWatermarkGenerator("10s", bound)).plan.explain()
+    )
     lines = builder(ls.PeriodicWatermarkGenerator("10s", SecondsBehind(1))).plan.explain().splitlines()
     assert [line for line in lines if "watermark" in line][0].endswith("Python per record")
 
@@ -189,7 +208,9 @@ def output(harness: PipelineHarness) -> Any:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-@given(times=TIMES, cuts=st.lists(st.integers(0, 60), max_size=4), arrow=st.booleans(), saved=st.integers(0, 60))
+@given(
+    times=TIMES, cuts=st.lists(st.integers(0, 60), max_size=4), arrow=st.booleans(), saved=st.integers(0, 60)
+)
 def test_batch_cuts_and_snapshots_change_nothing(
     name: str, times: list[int], cuts: list[int], arrow: bool, saved: int
 ) -> None:
@@ -215,7 +236,9 @@ def test_batch_cuts_and_snapshots_change_nothing(
 
 @pytest.mark.parametrize(("in_core", "in_python"), [("bounded", "user"), ("periodic", "periodic user")])
 @given(times=TIMES)
-def test_generators_of_the_core_agree_with_the_same_in_python(in_core: str, in_python: str, times: list[int]) -> None:
+def test_generators_of_the_core_agree_with_the_same_in_python(
+    in_core: str, in_python: str, times: list[int]
+) -> None:
     outputs = []
     for name in (in_core, in_python):
         harness = PipelineHarness(builder(GENERATORS[name]()))
