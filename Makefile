@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
+FUZZ_RUNS ?= 1000000
 
 CPP_FILES := $(shell find cpp tests/cpp $(wildcard benchmarks) -name '*.hpp' -o -name '*.cpp')
 BUILD_INPUTS := $(filter cpp/%,$(CPP_FILES)) CMakeLists.txt pyproject.toml
@@ -29,7 +30,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan bench clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +85,17 @@ tsan: | deps ## Run the C++ tests under the thread sanitizer
 	@cmake --preset tsan --log-level=WARNING >/dev/null
 	@cmake --build --preset tsan
 	@$(FIXED_ADDRESSES) ctest --preset tsan --parallel $(JOBS) | $(ONLY_FAILURES)
+
+fuzz: ## Fuzz the JSON decoder and the snapshot decoder (FUZZ_RUNS inputs each)
+	@tools/install_deps.sh fuzz
+	@cmake --preset fuzz --log-level=WARNING >/dev/null \
+		-DCMAKE_CXX_COMPILER=$$(command -v clang++-19 clang++-18 clang++-16 | head -1)
+	@cmake --build --preset fuzz
+	@mkdir -p build/fuzz/corpus/json build/fuzz/corpus/snapshot
+	@build/fuzz/json_decoder_fuzz -seed=1 -runs=$(FUZZ_RUNS) -max_len=4096 -verbosity=0 -print_final_stats=1 \
+		build/fuzz/corpus/json tests/fuzz/corpus/json
+	@build/fuzz/snapshot_fuzz -seed=1 -runs=$(FUZZ_RUNS) -max_len=64 -rss_limit_mb=1024 -verbosity=0 \
+		-print_final_stats=1 build/fuzz/corpus/snapshot
 
 bench: build ## Run the benchmarks on the release build
 	@for bench in benchmarks/python/bench_*.py; do \

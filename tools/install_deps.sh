@@ -6,6 +6,16 @@ python=${PYTHON:-python3}
 packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev zlib1g-dev libzstd-dev
     libgtest-dev)
 
+# `install_deps.sh fuzz` adds a clang with libFuzzer, the newest that the system has.
+if [[ ${1:-} == fuzz ]]; then
+    for version in 19 18 16; do
+        if apt-cache show "clang-$version" "libclang-rt-$version-dev" >/dev/null 2>&1; then
+            packages+=("clang-$version" "libclang-rt-$version-dev")
+            break
+        fi
+    done
+fi
+
 fail() {
     echo "make deps: $*" >&2
     exit 1

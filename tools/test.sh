@@ -9,9 +9,10 @@ failed=()
 began=$SECONDS
 
 stage() {
-    local name=$1 target=$2 start=$SECONDS
+    local name=$1 start=$SECONDS
+    shift
     echo "==> $name"
-    if "$make" --no-print-directory "$target"; then
+    if "$make" --no-print-directory "$@"; then
         echo "==> $name $((SECONDS - start)) s"
     else
         echo "==> $name FAILED after $((SECONDS - start)) s"
@@ -25,6 +26,7 @@ stage "set-up" setup || exit 1
 stage "release build" build || exit 1
 stage "C++ tests (address and undefined-behaviour sanitizers, coverage)" test-cpp
 stage "Python tests (release build)" test-python
+stage "fuzzing (a short seeded run)" fuzz FUZZ_RUNS=20000
 stage "quick lint" lint-quick
 
 echo "==> total $((SECONDS - began)) s"

@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import llmopt_stream as ls
 import numpy as np
 import polars as pl
-
-import llmopt_stream as ls
 
 MINUTE = 60_000_000
 START = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -55,7 +54,7 @@ def write_ndjson(events: pl.DataFrame, path: str) -> None:
     rng = np.random.default_rng(1)
     texts = events["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_list()
     tokens = rng.integers(10, 2000, (len(events), 2)).tolist()
-    with open(path, "w") as file:
+    with Path(path).open("w") as file:
         for number, (text, model, latency) in enumerate(
             zip(texts, events["model"].to_list(), events["latency_ms"].to_list(), strict=True)
         ):
@@ -74,7 +73,9 @@ def ours_columns(events: pl.DataFrame) -> Any:
 
 
 def ours_ndjson(path: str) -> Any:
-    return ls.aggregate(path, key="data.model", value="data.latency_ms", window=ls.tumbling("1m"), watermark="5s")
+    return ls.aggregate(
+        path, key="data.model", value="data.latency_ms", window=ls.tumbling("1m"), watermark="5s"
+    )
 
 
 _POLARS_NINE = [
@@ -84,7 +85,10 @@ _POLARS_NINE = [
     pl.col("v").min().alias("min"),
     pl.col("v").max().alias("max"),
     pl.col("v").std(ddof=0).alias("stddev"),
-    *(pl.col("v").quantile(q, "equiprobable").alias(name) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))),
+    *(
+        pl.col("v").quantile(q, "equiprobable").alias(name)
+        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ),
 ]
 
 
@@ -143,12 +147,23 @@ def reference(events: pl.DataFrame) -> dict[tuple[int, str], list[float]]:
         v = value[first:last]
         ranks = [v[int(np.ceil(p * len(v) / 100)) - 1] for p in (50, 95, 99)]
         answer[int(minute[first]), str(model[first])] = [
-            len(v), v.sum(), v.mean(), v[0], v[-1], v.std(), *ranks,
+            len(v),
+            v.sum(),
+            v.mean(),
+            v[0],
+            v[-1],
+            v.std(),
+            *ranks,
         ]
     return answer
 
 
-def check(name: str, rows: list[tuple[Any, ...]], expected: dict[tuple[int, str], list[float]], rank_tolerance: float) -> None:
+def check(
+    name: str,
+    rows: list[tuple[Any, ...]],
+    expected: dict[tuple[int, str], list[float]],
+    rank_tolerance: float,
+) -> None:
     """Stops the benchmark if an answer is not the reference's."""
     if len(rows) != len(expected):
         sys.exit(f"{name}: {len(rows)} results, expected {len(expected)}")
@@ -161,7 +176,9 @@ def check(name: str, rows: list[tuple[Any, ...]], expected: dict[tuple[int, str]
 
 
 def rows_of(table: Any) -> list[tuple[Any, ...]]:
-    return list(pl.DataFrame(table).select(pl.nth(0), pl.nth(1), *(pl.nth(i) for i in range(2, 11))).iter_rows())
+    return list(
+        pl.DataFrame(table).select(pl.nth(0), pl.nth(1), *(pl.nth(i) for i in range(2, 11))).iter_rows()
+    )
 
 
 def our_rows(table: Any, key: str) -> list[tuple[Any, ...]]:
@@ -184,11 +201,15 @@ def compare(title: str, jobs: dict[str, Callable[[], Any]], rows: int, rounds: i
             times[name].append(cpu_seconds(job))
     own = times[next(iter(jobs))]
     print(f"\n{title}")
-    print(f"{'engine':<16}{'ns/row min':>12}{'ns/row median':>15}{'CPU against ours, per round: min / median / max':>52}")
+    print(
+        f"{'engine':<16}{'ns/row min':>12}{'ns/row median':>15}{'CPU against ours, per round: min / median / max':>52}"
+    )
     for name, measured in times.items():
         ratios = sorted(theirs / ours for theirs, ours in zip(measured, own, strict=True))
         spread = f"{ratios[0]:.2f} / {statistics.median(ratios):.2f} / {ratios[-1]:.2f}"
-        print(f"{name:<16}{min(measured) / rows * 1e9:>12.1f}{statistics.median(measured) / rows * 1e9:>15.1f}{spread:>52}")
+        print(
+            f"{name:<16}{min(measured) / rows * 1e9:>12.1f}{statistics.median(measured) / rows * 1e9:>15.1f}{spread:>52}"
+        )
 
 
 def main() -> None:
@@ -201,9 +222,13 @@ def main() -> None:
     expected = reference(events)
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
-    connection.execute("create table events as select timestamp::timestamp t, model k, latency_ms v from events")
-    print(f"{options.rows:,} rows, {len(expected):,} results, {os.cpu_count()} processors, "
-          f"polars {pl.__version__}, duckdb {duckdb.__version__}, load {os.getloadavg()[0]:.1f}")
+    connection.execute(
+        "create table events as select timestamp::timestamp t, model k, latency_ms v from events"
+    )
+    print(
+        f"{options.rows:,} rows, {len(expected):,} results, {os.cpu_count()} processors, "
+        f"polars {pl.__version__}, duckdb {duckdb.__version__}, load {os.getloadavg()[0]:.1f}"
+    )
 
     check("ours", our_rows(ours_columns(events), "model"), expected, 0.01)
     check("duckdb", rows_of(duckdb_columns(connection)), expected, 1e-9)
@@ -222,7 +247,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "events.ndjson")
         write_ndjson(events, path)
-        print(f"\n{os.path.getsize(path) / options.rows:.0f} bytes per record")
+        print(f"\n{Path(path).stat().st_size / options.rows:.0f} bytes per record")
         check("ours", our_rows(ours_ndjson(path), "data.model"), expected, 0.01)
         check("duckdb", rows_of(duckdb_ndjson(connection, path)), expected, 1e-9)
         compare(

@@ -364,7 +364,8 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
         }
     }
     // A collapse halves the number of buckets, so what made it necessary is still to be seen.
-    if (bytes_for(greatest) != counter_bytes || total == 0 || (level > 0 && 2 * std::max(ranges[0].size(), ranges[1].size()) <= kMaxBuckets)) {
+    if (bytes_for(greatest) != counter_bytes || total == 0 ||
+        (level > 0 && 2 * std::max(ranges[0].size(), ranges[1].size()) <= kMaxBuckets)) {
         ByteReader::corrupt("a histogram is not in its smallest form");
     }
 

@@ -33,8 +33,8 @@ void MetricRow::merge(std::byte* into, const std::byte* from, SizeClassPool& poo
     }
 }
 
-void MetricRow::add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns, std::size_t first_record,
-                    SizeClassPool& pool, std::span<std::uint64_t> skipped) const {
+void MetricRow::add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns,
+                    std::size_t first_record, SizeClassPool& pool, std::span<std::uint64_t> skipped) const {
     for (std::size_t m = 0; m < metrics_.size(); ++m) {
         const auto& [metric, column] = metrics_[m].source;
         skipped[m] += metric.add(rows, metrics_[m].offset, columns[column], first_record, pool);
@@ -51,7 +51,8 @@ std::vector<ResultColumn> MetricRow::make_result_columns() const {
 
 void MetricRow::append_results(const std::byte* row, std::span<ResultColumn> results) const {
     for (const Placed& placed : metrics_) {
-        placed.source.metric.append_results(row + placed.offset, results.subspan(placed.first_result, placed.results));
+        placed.source.metric.append_results(row + placed.offset,
+                                            results.subspan(placed.first_result, placed.results));
     }
 }
 

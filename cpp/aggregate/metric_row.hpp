@@ -29,8 +29,8 @@ public:
     void merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const;
     /// Folds records first_record, first_record + 1, … of the batch into rows[0], rows[1], …
     /// Adds to skipped[m] how many values metric m could not take (null, not finite, wrong type).
-    void add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns, std::size_t first_record,
-             SizeClassPool& pool, std::span<std::uint64_t> skipped) const;
+    void add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns,
+             std::size_t first_record, SizeClassPool& pool, std::span<std::uint64_t> skipped) const;
     [[nodiscard]] std::size_t metrics() const noexcept { return metrics_.size(); }
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const;
     void append_results(const std::byte* row, std::span<ResultColumn> results) const;

@@ -21,8 +21,9 @@ public:
         return metric_.type() == FieldType::kFloat64 && metric_.add_one(state(), value, *pool_);
     }
     bool add_int(std::int64_t value) {
-        return metric_.type() == FieldType::kInt64 ? metric_.add_one(state(), value, *pool_)
-                                                   : metric_.add_one(state(), static_cast<double>(value), *pool_);
+        return metric_.type() == FieldType::kInt64
+                   ? metric_.add_one(state(), value, *pool_)
+                   : metric_.add_one(state(), static_cast<double>(value), *pool_);
     }
     void merge(const Accumulator& other) {
         if (state_.size() != other.state_.size() || metric_.type() != other.metric_.type()) {
@@ -43,8 +44,8 @@ public:
         metric_.encode(state(), out);
         return {out.bytes()};
     }
-    void decode(std::string_view bytes) {
-        ByteReader in(bytes);
+    void decode(const py::bytes& bytes) {
+        ByteReader in{std::string_view(bytes)};
         Accumulator decoded(*this, 0);
         decoded.metric_.decode(decoded.state(), in, *decoded.pool_);
         if (in.remaining() != 0) {
@@ -63,7 +64,9 @@ private:
     }
 
     [[nodiscard]] std::byte* state() noexcept { return reinterpret_cast<std::byte*>(state_.data()); }
-    [[nodiscard]] const std::byte* state() const noexcept { return reinterpret_cast<const std::byte*>(state_.data()); }
+    [[nodiscard]] const std::byte* state() const noexcept {
+        return reinterpret_cast<const std::byte*>(state_.data());
+    }
 
     Metric metric_;
     std::unique_ptr<SizeClassPool> pool_ = std::make_unique<SizeClassPool>();
@@ -76,24 +79,32 @@ void bind_aggregates(py::module_& module) {
     py::class_<Accumulator>(module, "Accumulator", "What an aggregator keeps of the values added to it.")
         .def(py::init<const std::string&, const std::vector<AggregationTuple>&>(), py::arg("type"),
              py::arg("aggregations"))
-        .def("add", &Accumulator::add_int, py::arg("value").noconvert(), "Takes a value; False if it is not usable.")
+        .def("add", &Accumulator::add_int, py::arg("value").noconvert(),
+             "Takes a value; False if it is not usable.")
         .def("add", &Accumulator::add, py::arg("value"), "Takes a value; False if it is not finite.")
         .def("merge", &Accumulator::merge, py::arg("other"), "Adds everything that the other one holds.")
         .def("copy", &Accumulator::copy)
         .def("encode", &Accumulator::encode, "Bytes that decode() restores exactly.")
         .def("decode", &Accumulator::decode, py::arg("encoded"), "Replaces the content by encoded bytes.")
         .def_property_readonly("count", &Accumulator::count)
-        .def_property_readonly("sum", [](const Accumulator& self) { return self.result(AggregationKind::kSum); })
-        .def_property_readonly("min", [](const Accumulator& self) { return self.result(AggregationKind::kMin); })
-        .def_property_readonly("max", [](const Accumulator& self) { return self.result(AggregationKind::kMax); })
+        .def_property_readonly("sum",
+                               [](const Accumulator& self) { return self.result(AggregationKind::kSum); })
+        .def_property_readonly("min",
+                               [](const Accumulator& self) { return self.result(AggregationKind::kMin); })
+        .def_property_readonly("max",
+                               [](const Accumulator& self) { return self.result(AggregationKind::kMax); })
         .def("average", [](const Accumulator& self) { return self.result(AggregationKind::kAverage); })
-        .def("stddev", [](const Accumulator& self) { return self.result(AggregationKind::kStddev); },
-             "Of the population; 0.0 for one value.")
-        .def("stddev_sample", [](const Accumulator& self) { return self.result(AggregationKind::kStddevSample); },
-             "None for one value.")
-        .def("percentile",
-             [](const Accumulator& self, double p) { return self.result(AggregationKind::kPercentile, p); },
-             py::arg("p"), "Nearest rank, p in [0, 100].")
+        .def(
+            "stddev", [](const Accumulator& self) { return self.result(AggregationKind::kStddev); },
+            "Of the population; 0.0 for one value.")
+        .def(
+            "stddev_sample",
+            [](const Accumulator& self) { return self.result(AggregationKind::kStddevSample); },
+            "None for one value.")
+        .def(
+            "percentile",
+            [](const Accumulator& self, double p) { return self.result(AggregationKind::kPercentile, p); },
+            py::arg("p"), "Nearest rank, p in [0, 100].")
         .def("p50", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 50); })
         .def("p95", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 95); })
         .def("p99", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 99); })

@@ -24,7 +24,8 @@ void bind_errors(py::module_&) {
                 std::rethrow_exception(raised);
             }
         } catch (const Error& error) {
-            const py::object type = py::module_::import("llmopt_stream.errors").attr(python_name(error.kind()));
+            const py::object type =
+                py::module_::import("llmopt_stream.errors").attr(python_name(error.kind()));
             py::set_error(type, error.what());
         }
     });

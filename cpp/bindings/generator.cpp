@@ -62,7 +62,7 @@ void bind_generator(py::module_& module) {
             "Whole lines of at most max_bytes, but at least one; empty at the end.")
         .def(
             "write",
-            [](FeedbackGenerator& generator, const std::string& path, const py::object& progress) {
+            [](FeedbackGenerator& generator, const py::bytes& path, const py::object& progress) {
                 const auto report = [&progress](std::uint64_t records) {
                     const py::gil_scoped_acquire acquire;
                     if (PyErr_CheckSignals() != 0) {
@@ -72,9 +72,10 @@ void bind_generator(py::module_& module) {
                         progress(records);
                     }
                 };
+                const std::string file = path;
                 {
                     const py::gil_scoped_release release;
-                    generator.write_file(path, report);
+                    generator.write_file(file, report);
                 }
                 return counts_of(generator);
             },

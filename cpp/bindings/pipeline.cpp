@@ -20,8 +20,9 @@ namespace llmopt_stream::bindings {
 namespace {
 
 constexpr std::size_t kRecordsPerBatch = 4096;
-constexpr std::array kMalformedNames = {"",        "syntax",    "not_an_object",   "too_deep",     "bad_utf8",
-                                        "too_large", "duplicate_field", "time_missing", "time_invalid", "key_not_scalar"};
+constexpr std::array kMalformedNames = {
+    "",          "syntax",          "not_an_object", "too_deep",     "bad_utf8",
+    "too_large", "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
 
 /// A pipeline with the decoders that its schema needs.
@@ -103,8 +104,8 @@ private:
         const char* const guess = size < 100'000'000'000 ? "s" : "ms";
         throw Error(ErrorKind::kConfiguration,
                     "event time '" + schema().time_path + "': " + std::to_string(*time) +
-                        " in microseconds lies before 1990; if it counts something else, say so: unit=\"" + guess +
-                        "\" (one of \"s\", \"ms\", \"us\", \"ns\")");
+                        " in microseconds lies before 1990; if it counts something else, say so: unit=\"" +
+                        guess + "\" (one of \"s\", \"ms\", \"us\", \"ns\")");
     }
 
     Pipeline pipeline_;
@@ -118,13 +119,14 @@ private:
 using ValueTuple = std::tuple<std::string, std::string, bool>;
 using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
 
-std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path, const std::string& time_unit,
-                                      std::vector<std::string> key_paths, const std::vector<ValueTuple>& values,
+std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path,
+                                      const std::string& time_unit, std::vector<std::string> key_paths,
+                                      const std::vector<ValueTuple>& values,
                                       const std::vector<MetricTuple>& metrics, bool session, Duration size,
-                                      Duration slide, Duration offset, Duration gap, Duration allowed_lateness,
-                                      bool discarding, bool collect_late,
-                                      std::optional<Duration> max_out_of_orderness, Duration watermark_interval,
-                                      py::object watermarks_of) {
+                                      Duration slide, Duration offset, Duration gap,
+                                      Duration allowed_lateness, bool discarding, bool collect_late,
+                                      std::optional<Duration> max_out_of_orderness, std::size_t parallelism,
+                                      Duration watermark_interval, py::object watermarks_of) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
     plan.schema.time_path = std::move(time_path);
@@ -145,6 +147,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
                    .accumulation = discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
                    .collect_late = collect_late};
     plan.max_out_of_orderness = max_out_of_orderness;
+    plan.parallelism = parallelism;
     plan.watermark_interval = watermark_interval;
     return std::make_unique<Session>(std::move(plan), std::move(watermarks_of));
 }
@@ -171,7 +174,8 @@ py::dict counts_of(Session& self) {
 
 std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
     const py::object capsule = data.attr("__arrow_c_stream__")();
-    auto* const stream = static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
+    auto* const stream =
+        static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
     if (stream == nullptr) {
         throw py::error_already_set();
     }
@@ -188,8 +192,8 @@ py::list take_late(Session& self) {
         for (const Interval& window : record.windows) {
             windows.append(py::make_tuple(window.start, window.end));
         }
-        late.append(py::make_tuple(record.position, record.input_index, record.event_time, record.watermark, key_tuple(record.key),
-                                   std::move(windows)));
+        late.append(py::make_tuple(record.position, record.input_index, record.event_time, record.watermark,
+                                   key_tuple(record.key), std::move(windows)));
     }
     return late;
 }
@@ -202,11 +206,12 @@ void bind_pipeline(py::module_& module) {
     py::class_<ArrowReader>(module, "ArrowReader", "An Arrow stream that is being read by a pipeline.");
 
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
-        .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"), py::arg("time_unit"),
-             py::arg("key_paths"), py::arg("values"), py::arg("metrics"), py::arg("session"), py::arg("size"),
-             py::arg("slide"), py::arg("offset"), py::arg("gap"), py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
-             py::arg("max_out_of_orderness"), py::arg("watermark_interval") = Duration{0},
-             py::arg("watermarks_of") = py::none())
+        .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),
+             py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("metrics"),
+             py::arg("session"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
+             py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
+             py::arg("max_out_of_orderness"), py::arg("parallelism") = 1,
+             py::arg("watermark_interval") = Duration{0}, py::arg("watermarks_of") = py::none())
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),
              py::arg("max_records") = NdjsonChunk::kMaxBatchRecords, without_gil(),
@@ -215,25 +220,35 @@ void bind_pipeline(py::module_& module) {
         .def("read_arrow", &Session::read_arrow, py::arg("reader"), py::arg("partition") = 0,
              py::arg("max_records") = ArrowReader::kMaxRows, without_gil(),
              "Takes the next batch; False at the end of the stream.")
-        .def("advance_watermark", [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); },
-             py::arg("time"), without_gil())
-        .def("end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
-        .def("drain",
-             [](Session& self) { return NamedPanes{self.pipeline().take_panes(), self.schema().key_paths}; },
-             "The panes since the last call.")
-        .def("take_late", &take_late, "(position, input index, event time, watermark, key values, windows) since the last call.")
+        .def(
+            "advance_watermark",
+            [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); }, py::arg("time"),
+            without_gil())
+        .def(
+            "end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
+        .def(
+            "drain",
+            [](Session& self) { return NamedPanes{self.pipeline().take_panes(), self.schema().key_paths}; },
+            "The panes since the last call.")
+        .def("take_late", &take_late,
+             "(position, input index, event time, watermark, key values, windows) since the last call.")
         .def("counts", &counts_of)
         .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
-        .def("restore", [](Session& self, std::string_view bytes) { self.pipeline().restore(bytes); },
-             py::arg("snapshot"))
+        .def(
+            "restore", [](Session& self, const py::bytes& bytes) { self.pipeline().restore(bytes); },
+            py::arg("snapshot"))
         .def_property_readonly("watermark",
                                [](Session& self) {
                                    const Timestamp time = self.pipeline().watermark();
                                    return time == kMinTimestamp ? std::nullopt : std::optional(time);
                                })
-        .def_property_readonly("live_keys", [](Session& self) { return self.pipeline().window_operator().live_keys(); })
+        .def_property_readonly("live_keys",
+                               [](Session& self) { return self.pipeline().window_operator().live_keys(); })
         .def_property_readonly("live_slices",
                                [](Session& self) { return self.pipeline().window_operator().live_slices(); })
+        .def_property_readonly(
+            "records_by_shard",
+            [](Session& self) { return self.pipeline().window_operator().records_by_shard(); })
         .def_property_readonly("state_bytes",
                                [](Session& self) { return self.pipeline().window_operator().state_bytes(); });
 }

@@ -4,8 +4,8 @@
 #include <tuple>
 #include <vector>
 
-#include "bindings/pybind.hpp"
 #include "aggregate/aggregation.hpp"
+#include "bindings/pybind.hpp"
 #include "record/schema.hpp"
 
 namespace llmopt_stream::bindings {

@@ -150,7 +150,8 @@ Malformed set_time(PyObject* object, BatchBuilder& builder) {
     }
     if (std::string_view(Py_TYPE(object)->tp_name) == "numpy.datetime64") {
         const py::object micros = or_nothing(PyObject_CallMethod(object, "astype", "s", "datetime64[us]"));
-        const py::object count = micros ? or_nothing(PyObject_CallMethod(micros.ptr(), "astype", "s", "int64")) : micros;
+        const py::object count =
+            micros ? or_nothing(PyObject_CallMethod(micros.ptr(), "astype", "s", "int64")) : micros;
         const Number time = count ? number_of(count.ptr()) : Number{};
         // NumPy's not-a-time is the smallest integer.
         return time.kind != Number::Kind::kInteger || time.integer == kMinTimestamp

@@ -29,7 +29,8 @@ py::tuple row(const NamedPanes& self, std::size_t pane) {
         results[py::str(column.name)] = python_value(column, pane);
     }
     py::list replaces;
-    for (std::uint64_t at = pane == 0 ? 0 : panes.replaces_ends[pane - 1]; at < panes.replaces_ends[pane]; ++at) {
+    for (std::uint64_t at = pane == 0 ? 0 : panes.replaces_ends[pane - 1]; at < panes.replaces_ends[pane];
+         ++at) {
         replaces.append(py::make_tuple(panes.replaces[at].start, panes.replaces[at].end));
     }
     return py::make_tuple(panes.start[pane], panes.end[pane], key_tuple(panes.key(pane)), std::move(results),
@@ -86,12 +87,13 @@ void bind_results(py::module_& module) {
         .def("row", &row, py::arg("index"),
              "(start, end, key values, {result: value}, timing, index, is_last, replaced intervals).")
         .def("copy", [](const NamedPanes& self) { return self; })
-        .def("append",
-             [](NamedPanes& self, NamedPanes& later) {
-                 PaneTable moved = later.panes;
-                 self.panes.append(std::move(moved));
-             },
-             py::arg("later"), "Adds the panes of a later drain of the same pipeline.")
+        .def(
+            "append",
+            [](NamedPanes& self, NamedPanes& later) {
+                PaneTable moved = later.panes;
+                self.panes.append(std::move(moved));
+            },
+            py::arg("later"), "Adds the panes of a later drain of the same pipeline.")
         .def_property_readonly("key_names", [](const NamedPanes& self) { return self.key_names; })
         .def_property_readonly("result_names",
                                [](const NamedPanes& self) {

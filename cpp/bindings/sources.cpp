@@ -40,16 +40,24 @@ private:
 }  // namespace
 
 void bind_sources(py::module_& module) {
-    py::class_<NdjsonReader>(module, "NdjsonReader", "Newline-delimited JSON from a file, or \"-\" for standard input.")
+    py::class_<NdjsonReader>(module, "NdjsonReader",
+                             "Newline-delimited JSON from a file, or \"-\" for standard input.")
         .def(py::init<const std::string&>(), py::arg("path"))
-        .def_static("of", [](py::function next) {
+        .def_static(
+            "of",
+            [](py::function next) {
                 return std::make_unique<NdjsonReader>(std::make_unique<CallbackByteStream>(std::move(next)));
             },
             py::arg("next"), "Reads the bytes that next() returns, until they are empty.")
-        .def("set_keep_records", &NdjsonReader::set_keep_records, py::arg("keep"), "Whether record() will be asked for.")
-        .def("record",
-             [](const NdjsonReader& self, std::size_t input_index) { return py::bytes(self.record(input_index)); },
-             py::arg("input_index"), "The bytes of a record of the last batch, by its place among its input records.")
+        .def("set_keep_records", &NdjsonReader::set_keep_records, py::arg("keep"),
+             "Whether record() will be asked for.")
+        .def(
+            "record",
+            [](const NdjsonReader& self, std::size_t input_index) {
+                return py::bytes(self.record(input_index));
+            },
+            py::arg("input_index"),
+            "The bytes of a record of the last batch, by its place among its input records.")
         .def_property_readonly("bytes_read", &NdjsonReader::bytes_read)
         .def_property_readonly("total_bytes", &NdjsonReader::total_bytes, "0 if unknown.");
 }

@@ -7,8 +7,15 @@
 #include "state/snapshot_frame.hpp"
 
 namespace llmopt_stream {
+namespace {
 
-Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness, plan_.watermark_interval) {
+// Waking threads takes longer than working through fewer records.
+constexpr std::size_t kRecordsWorthThreads = 256;
+
+}  // namespace
+
+Pipeline::Pipeline(PipelinePlan plan)
+    : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness, plan_.watermark_interval) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
 }
@@ -39,11 +46,11 @@ void Pipeline::settle_types(const std::vector<FieldType>& types) {
     for (const MetricPlan& metric : plan_.metrics) {
         sources.push_back({Metric(types[metric.column], metric.aggregations), metric.column});
     }
-    operator_.emplace(plan_.window, MetricRow(std::move(sources)));
+    operator_.emplace(plan_.window, sources, plan_.parallelism);
     output_.panes.results = operator_->make_result_columns();
 }
 
-WindowOperator& Pipeline::window_operator() {
+ShardedOperator& Pipeline::window_operator() {
     if (!types_) {
         settle_types(declared_types());
     }
@@ -69,7 +76,8 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
         to.resize(batch.size);
         for (std::size_t record = 0; record < batch.size; ++record) {
             const bool present = from.present.empty() || from.present[record] != 0;
-            to[record] = present ? static_cast<double>(from.int64[record]) : std::numeric_limits<double>::quiet_NaN();
+            to[record] =
+                present ? static_cast<double>(from.int64[record]) : std::numeric_limits<double>::quiet_NaN();
         }
         converted_.values[column] = ValueColumn{FieldType::kFloat64, to, {}, {}};
     }
@@ -78,10 +86,15 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
 
 void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
                     std::uint32_t partition, std::span<const Timestamp> watermarks) {
-    WindowOperator& windows = window_operator();
+    ShardedOperator& windows = window_operator();
     const RecordBatch& records = with_settled_types(batch);
     watermarks_.on_records(records.event_time, partition, watermark_after_, watermarks);
-    windows.on_batch(records, watermark_after_, counts_.records_in, output_);
+    const bool worth_threads = plan_.parallelism > 1 && records.size >= kRecordsWorthThreads;
+    if (worth_threads && !workers_) {
+        workers_.emplace(plan_.parallelism);
+    }
+    windows.on_batch(records, {watermark_after_, counts_.records_in, records.input_index, {}},
+                     worth_threads ? &*workers_ : nullptr, output_);
     counts_.records_in += batch.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
         counts_.malformed_by_kind[kind] += malformed[kind];
@@ -122,8 +135,8 @@ std::string Pipeline::snapshot() {
         out.write(static_cast<std::uint8_t>(type));
     }
     watermarks_.encode(out);
-    for (const std::uint64_t count : {counts_.records_in, counts_.aggregated, counts_.late, counts_.outside_windows,
-                                      counts_.malformed, counts_.panes}) {
+    for (const std::uint64_t count : {counts_.records_in, counts_.aggregated, counts_.late,
+                                      counts_.outside_windows, counts_.malformed, counts_.panes}) {
         out.write(count);
     }
     for (const std::uint64_t count : counts_.skipped_values) {
@@ -150,8 +163,8 @@ void Pipeline::restore(std::string_view snapshot) {
     }
     settle_types(types);
     watermarks_.decode(in);
-    for (std::uint64_t* count : {&counts_.records_in, &counts_.aggregated, &counts_.late, &counts_.outside_windows,
-                                 &counts_.malformed, &counts_.panes}) {
+    for (std::uint64_t* count : {&counts_.records_in, &counts_.aggregated, &counts_.late,
+                                 &counts_.outside_windows, &counts_.malformed, &counts_.panes}) {
         *count = in.read<std::uint64_t>();
     }
     for (std::uint64_t& count : counts_.skipped_values) {

@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "aggregate/aggregation.hpp"
+#include "pipeline/sharded_operator.hpp"
 #include "record/record_batch.hpp"
 #include "time/watermark_tracker.hpp"
-#include "window/window_operator.hpp"
+#include "window/window_plan.hpp"
 
 namespace llmopt_stream {
 
@@ -32,6 +33,8 @@ struct PipelinePlan {
     std::optional<Duration> max_out_of_orderness;
     /// With a bound: how far event time advances between two steps of the watermark; 0: at any record.
     Duration watermark_interval = 0;
+    /// How many threads share the keys. It changes no output.
+    std::size_t parallelism = 1;
 };
 
 /// Where every record went: records_in = aggregated + late + malformed + outside_windows.
@@ -48,7 +51,7 @@ struct RecordCounts {
 };
 
 /// watermark → window → aggregate, driven batch by batch; output waits until it is taken.
-/// Synchronous and without threads, clocks or I/O: a run over a file, a push session and
+/// Synchronous, without clocks or I/O: a run over a file, a push session and
 /// the test harness are the same object, driven differently. Not thread safe.
 class Pipeline {
 public:
@@ -79,7 +82,7 @@ public:
     /// Records that were usable, wherever they went.
     [[nodiscard]] std::uint64_t accepted() const noexcept { return counts_.records_in - counts_.malformed; }
     /// The operator; types are settled as declared if they were not before.
-    [[nodiscard]] WindowOperator& window_operator();
+    [[nodiscard]] ShardedOperator& window_operator();
 
     /// The panes since the last call, in firing order.
     [[nodiscard]] PaneTable take_panes();
@@ -97,10 +100,12 @@ private:
 
     PipelinePlan plan_;
     std::optional<std::vector<FieldType>> types_;
-    std::optional<WindowOperator> operator_;
+    std::optional<ShardedOperator> operator_;
     WatermarkTracker watermarks_;
     WindowOutput output_;
     RecordCounts counts_;
+
+    std::optional<WorkerPool> workers_;
 
     // Scratch, not state.
     std::vector<Timestamp> watermark_after_;

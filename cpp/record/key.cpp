@@ -162,6 +162,8 @@ std::vector<KeyValue> decode(std::string_view encoded) {
 
 }  // namespace key_encoding
 
-std::uint64_t hash_key(std::string_view encoded) noexcept { return XXH3_64bits(encoded.data(), encoded.size()); }
+std::uint64_t hash_key(std::string_view encoded) noexcept {
+    return XXH3_64bits(encoded.data(), encoded.size());
+}
 
 }  // namespace llmopt_stream

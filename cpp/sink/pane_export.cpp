@@ -29,7 +29,8 @@ KeyType common(KeyType a, KeyType b) {
     if (a == KeyType::kNone) {
         return b;
     }
-    const bool numbers = (a == KeyType::kInt64 || a == KeyType::kFloat64) && (b == KeyType::kInt64 || b == KeyType::kFloat64);
+    const bool numbers =
+        (a == KeyType::kInt64 || a == KeyType::kFloat64) && (b == KeyType::kInt64 || b == KeyType::kFloat64);
     return numbers ? KeyType::kFloat64 : KeyType::kText;
 }
 
@@ -50,7 +51,8 @@ std::string as_text(const KeyValue& value) {
     }
 }
 
-TableColumn key_column(const std::string& name, const std::vector<std::vector<KeyValue>>& keys, std::size_t field) {
+TableColumn key_column(const std::string& name, const std::vector<std::vector<KeyValue>>& keys,
+                       std::size_t field) {
     KeyType type = KeyType::kNone;
     for (const auto& key : keys) {
         type = common(type, type_of(key[field]));
@@ -81,11 +83,14 @@ TableColumn key_column(const std::string& name, const std::vector<std::vector<Ke
             fill(TableColumn::Float64s{}, [](auto& data, const KeyValue& value) {
                 const auto* const integer = std::get_if<std::int64_t>(&value);
                 const auto* const number = std::get_if<double>(&value);
-                data.values.push_back(integer != nullptr ? static_cast<double>(*integer) : number != nullptr ? *number : 0);
+                data.values.push_back(integer != nullptr  ? static_cast<double>(*integer)
+                                      : number != nullptr ? *number
+                                                          : 0);
             });
             break;
         default:
-            fill(TableColumn::Texts{}, [](auto& data, const KeyValue& value) { data.append(as_text(value)); });
+            fill(TableColumn::Texts{},
+                 [](auto& data, const KeyValue& value) { data.append(as_text(value)); });
     }
     return column;
 }

@@ -204,7 +204,9 @@ const std::vector<FieldType>& ArrowReader::value_types() const noexcept {
     return implementation_->value_types();
 }
 
-bool ArrowReader::next(RecordBatch& out, std::size_t max_rows) { return implementation_->next(out, max_rows); }
+bool ArrowReader::next(RecordBatch& out, std::size_t max_rows) {
+    return implementation_->next(out, max_rows);
+}
 
 const std::array<std::uint64_t, kMalformedKinds>& ArrowReader::malformed() const noexcept {
     return implementation_->malformed();

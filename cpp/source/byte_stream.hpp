@@ -24,7 +24,9 @@ public:
     /// 0 if unknown.
     [[nodiscard]] virtual std::uint64_t total_bytes() const noexcept { return 0; }
     /// How many of the total_bytes() were used for the first `delivered` bytes.
-    [[nodiscard]] virtual std::uint64_t bytes_used(std::uint64_t delivered) const noexcept { return delivered; }
+    [[nodiscard]] virtual std::uint64_t bytes_used(std::uint64_t delivered) const noexcept {
+        return delivered;
+    }
 };
 
 /// A file, or standard input for the path "-".

@@ -62,7 +62,8 @@ protected:
     [[nodiscard]] virtual Step decompress_some(std::span<char> from, std::span<char> into) = 0;
 
     [[noreturn]] void fail(const char* reason) const {
-        throw Error(ErrorKind::kPipeline, "FileSource: path '" + path_ + "': cannot be decompressed: " + reason);
+        throw Error(ErrorKind::kPipeline,
+                    "FileSource: path '" + path_ + "': cannot be decompressed: " + reason);
     }
 
 private:
@@ -116,7 +117,8 @@ private:
 class ZstdStream final : public DecompressingStream {
 public:
     ZstdStream(std::unique_ptr<ByteStream> compressed, std::string path)
-        : DecompressingStream(std::move(compressed), std::move(path)), state_(ZSTD_createDStream(), &ZSTD_freeDStream) {
+        : DecompressingStream(std::move(compressed), std::move(path)),
+          state_(ZSTD_createDStream(), &ZSTD_freeDStream) {
         if (state_ == nullptr) {
             fail("zstd has no memory");
         }
@@ -139,7 +141,9 @@ private:
 }  // namespace
 
 Compression compression_of(std::string_view path) noexcept {
-    return path.ends_with(".gz") ? Compression::kGzip : path.ends_with(".zst") ? Compression::kZstd : Compression::kNone;
+    return path.ends_with(".gz")    ? Compression::kGzip
+           : path.ends_with(".zst") ? Compression::kZstd
+                                    : Compression::kNone;
 }
 
 std::unique_ptr<ByteStream> decompress(std::unique_ptr<ByteStream> compressed, Compression compression,

@@ -15,8 +15,8 @@ enum class Compression : std::uint8_t { kNone, kGzip, kZstd };
 /// A stream of what `compressed` holds. Members of a gzip file and frames of a zstd file may
 /// follow each other. read() throws Error(kPipeline), with `path` and the reason, on bytes that
 /// are damaged or end too early.
-[[nodiscard]] std::unique_ptr<ByteStream> decompress(std::unique_ptr<ByteStream> compressed, Compression compression,
-                                                     std::string path);
+[[nodiscard]] std::unique_ptr<ByteStream> decompress(std::unique_ptr<ByteStream> compressed,
+                                                     Compression compression, std::string path);
 
 /// The file's content, decompressed as its name says; standard input for "-". Throws
 /// Error(kConfiguration) if it cannot be opened.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "record/error.hpp"
+#include "source/json_field_setter.hpp"
 #include "source/json_scan.hpp"
 
 namespace llmopt_stream {
@@ -24,7 +25,7 @@ constexpr std::size_t kInitialTokenCapacity = std::size_t{1} << 14;
 using Token = const std::uint32_t*;
 
 /// One pass over the tokens of a document: checks all of them and hands the fields that
-/// are read to the builder.
+/// are read to the builder. Lists the scalars of arrays and objects in `values`, unless null.
 ///
 /// simdjson's index has the position of every bracket, colon and comma, of every opening
 /// quote and of every other token's first byte. It has proved that the text is UTF-8, that
@@ -35,14 +36,15 @@ using Token = const std::uint32_t*;
 class DocumentWalk {
 public:
     DocumentWalk(std::string_view json, Token end, JsonFields& fields, std::uint64_t record_number,
-                 std::string& unescaped, BatchBuilder& builder)
+                 std::string& unescaped, BatchBuilder& builder, std::vector<JsonLayouts::Value>* values)
         : json_(json.data()),
           end_(end),
           has_escapes_(std::memchr(json.data(), '\\', json.size()) != nullptr),
           fields_(fields),
           record_number_(record_number),
           unescaped_(unescaped),
-          builder_(builder) {}
+          setter_(builder),
+          values_(values) {}
 
     [[nodiscard]] Malformed read_record(Token first) {
         const bool is_object = json_[*first] == '{';
@@ -51,7 +53,7 @@ public:
         }
         const Token next =
             is_object ? read_object<kNames>(first + 1, &fields_.root(), 1) : read_array(first + 1, 1);
-        return verdict(next, is_object ? unusable_ : Malformed::kNotAnObject);
+        return verdict(next, is_object ? setter_.unusable() : Malformed::kNotAnObject);
     }
 
     /// A document of one token, with a byte after it that ends a number.
@@ -72,12 +74,6 @@ private:
         return nullptr;
     }
 
-    void note(Malformed why) {
-        if (unusable_ == Malformed::kNone) {
-            unusable_ = why;
-        }
-    }
-
     /// The content of the string that a token starts.
     [[nodiscard]] std::string_view string_at(Token quote) const {
         // Only white space lies between the end of a string and the next token.
@@ -94,7 +90,11 @@ private:
 
     /// `field` is what the value is read for, or null; `level` says what to read inside.
     Token read_value(Token at, JsonFields::Field* field, JsonFields::Level* level, int depth) {
-        switch (json_[*at]) {
+        const char first = json_[*at];
+        if (values_ != nullptr && first != '{' && first != '[' && values_->size() <= JsonLayouts::kMaxValues) {
+            values_->push_back({*at, field});
+        }
+        switch (first) {
             case '"': return read_string(at, field) ? at + 1 : fail(Malformed::kSyntax);
             case '{':
             case '[': return read_container(at, field, level, depth);
@@ -107,7 +107,7 @@ private:
             return fail(Malformed::kTooDeep);
         }
         if (field != nullptr) {
-            assign_container(*field);
+            setter_.assign_container(*field);
         }
         Token next = nullptr;
         if (json_[*at] == '[') {
@@ -122,13 +122,13 @@ private:
 
     bool read_literal_or_number(const char* at, JsonFields::Field* field) {
         if (field == nullptr) {
-            return json_scan::is_literal_or_number(at);
+            return json_scan::skip_literal_or_number(at) != nullptr;
         }
         Scalar scalar;
-        if (!json_scan::read_literal_or_number(at, scalar)) {
+        if (json_scan::read_literal_or_number(at, scalar) == nullptr) {
             return false;
         }
-        assign(*field, scalar);
+        setter_.assign(*field, scalar);
         return true;
     }
 
@@ -146,7 +146,7 @@ private:
             text.text = unescaped_;
         }
         if (field != nullptr) {
-            assign(*field, text);
+            setter_.assign(*field, text);
         }
         return true;
     }
@@ -174,7 +174,7 @@ private:
                 at = read_value(at, nullptr, nullptr, depth);
             } else {
                 if (field->seen_in_record == record_number_) {
-                    note(Malformed::kDuplicateField);
+                    setter_.note(Malformed::kDuplicateField);
                 }
                 field->seen_in_record = record_number_;
                 const bool has_inner = field->level != JsonFields::kNoLevel;
@@ -229,71 +229,15 @@ private:
         }
     }
 
-    void assign(const JsonFields::Field& field, const Scalar& scalar) {
-        for (const JsonTarget& target : field.targets) {
-            switch (target.role) {
-                case JsonTarget::Role::kTime: note(set_time(scalar)); break;
-                case JsonTarget::Role::kKey: note(set_key(target.index, scalar)); break;
-                case JsonTarget::Role::kValue: note(set_value(target.index, scalar)); break;
-            }
-        }
-    }
-
-    void assign_container(const JsonFields::Field& field) {
-        for (const JsonTarget& target : field.targets) {
-            switch (target.role) {
-                case JsonTarget::Role::kTime: note(builder_.set_time_unusable()); break;
-                case JsonTarget::Role::kKey: note(Malformed::kKeyNotScalar); break;
-                case JsonTarget::Role::kValue: note(builder_.set_value_unusable(target.index)); break;
-            }
-        }
-    }
-
-    [[nodiscard]] Malformed set_time(const Scalar& scalar) {
-        switch (scalar.kind) {
-            case Scalar::Kind::kText: return builder_.set_time_text(scalar.text);
-            case Scalar::Kind::kInt64: return builder_.set_time(scalar.int64);
-            case Scalar::Kind::kUint64: return builder_.set_time(static_cast<double>(scalar.uint64));
-            case Scalar::Kind::kDouble: return builder_.set_time(scalar.float64);
-            case Scalar::Kind::kNull: return builder_.set_time_null();
-            case Scalar::Kind::kBool: break;
-        }
-        return builder_.set_time_unusable();
-    }
-
-    [[nodiscard]] Malformed set_key(std::size_t field, const Scalar& scalar) {
-        switch (scalar.kind) {
-            case Scalar::Kind::kText: return builder_.set_key(field, scalar.text);
-            case Scalar::Kind::kInt64: return builder_.set_key(field, scalar.int64);
-            case Scalar::Kind::kUint64: return builder_.set_key(field, scalar.uint64);
-            case Scalar::Kind::kDouble: return builder_.set_key(field, scalar.float64);
-            case Scalar::Kind::kBool: return builder_.set_key(field, scalar.boolean);
-            case Scalar::Kind::kNull: break;
-        }
-        return builder_.set_key_null(field);
-    }
-
-    [[nodiscard]] Malformed set_value(std::size_t column, const Scalar& scalar) {
-        switch (scalar.kind) {
-            case Scalar::Kind::kInt64: return builder_.set_value(column, scalar.int64);
-            case Scalar::Kind::kUint64: return builder_.set_value(column, static_cast<double>(scalar.uint64));
-            case Scalar::Kind::kDouble: return builder_.set_value(column, scalar.float64);
-            case Scalar::Kind::kText:
-            case Scalar::Kind::kBool:
-            case Scalar::Kind::kNull: break;
-        }
-        return builder_.set_value_unusable(column);
-    }
-
     const char* const json_;
     const Token end_;
     const bool has_escapes_;
     JsonFields& fields_;
     const std::uint64_t record_number_;
     std::string& unescaped_;
-    BatchBuilder& builder_;
+    JsonFieldSetter setter_;
+    std::vector<JsonLayouts::Value>* const values_;
     Malformed broken_ = Malformed::kNone;
-    Malformed unusable_ = Malformed::kNone;
 };
 
 }  // namespace
@@ -318,11 +262,36 @@ Malformed JsonDecoder::decode(std::string_view record, BatchBuilder& builder) {
     if (malformed == Malformed::kNone) {
         malformed = read_document(record, builder);
     }
-    if (malformed == Malformed::kNone) {
-        return builder.end_record();
+    if (malformed != Malformed::kNone) {
+        builder.reject(malformed);
+        return malformed;
     }
-    builder.reject(malformed);
-    return malformed;
+    if (layouts_.wants_to_learn()) {
+        layouts_.learn(record, values_);
+    }
+    return builder.end_record();
+}
+
+std::size_t JsonDecoder::decode_expected(std::string_view lines, BatchBuilder& builder) {
+    const char* const end = layouts_.match(lines.data());
+    if (end == nullptr || (*end != '\n' && (*end != '\r' || end[1] != '\n'))) {
+        return kUnexpected;
+    }
+    const auto record_bytes = static_cast<std::size_t>(end - lines.data());
+    if (record_bytes > max_record_bytes_) {
+        return kUnexpected;
+    }
+    builder.begin_record();
+    JsonFieldSetter setter(builder);
+    for (const JsonLayouts::Reading& reading : layouts_.readings()) {
+        setter.assign(*reading.field, reading.scalar);
+    }
+    if (setter.unusable() == Malformed::kNone) {
+        static_cast<void>(builder.end_record());
+    } else {
+        builder.reject(setter.unusable());
+    }
+    return record_bytes;
 }
 
 Malformed JsonDecoder::decode_unpadded(std::string_view record, BatchBuilder& builder) {
@@ -353,11 +322,13 @@ Malformed JsonDecoder::index_tokens(std::string_view record) {
 
 Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& builder) {
     ++records_;
+    values_.clear();
+    std::vector<JsonLayouts::Value>* const values = layouts_.wants_to_learn() ? &values_ : nullptr;
     const Token tokens = tokenizer_->structural_indexes.get();
     const Token end = tokens + tokenizer_->n_structural_indexes;
     const char first = record[*tokens];
     if (first == '{' || first == '[') {
-        return DocumentWalk(record, end, fields_, records_, unescaped_, builder).read_record(tokens);
+        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values).read_record(tokens);
     }
     if (end - tokens != 1) {
         return Malformed::kSyntax;
@@ -365,7 +336,7 @@ Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& buil
     // A scalar may end with the document; its scan needs a byte that ends it.
     const std::string scalar = std::string(record.substr(*tokens)) + std::string(kJsonPadding, ' ');
     const std::uint32_t token_and_end[] = {0, static_cast<std::uint32_t>(scalar.size())};
-    return DocumentWalk(scalar, token_and_end + 1, fields_, records_, unescaped_, builder)
+    return DocumentWalk(scalar, token_and_end + 1, fields_, records_, unescaped_, builder, nullptr)
         .read_scalar(token_and_end);
 }
 

@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "record/batch_builder.hpp"
 #include "record/schema.hpp"
 #include "source/json_fields.hpp"
+#include "source/json_layouts.hpp"
 
 namespace simdjson::internal {
 class dom_parser_implementation;
@@ -41,7 +43,14 @@ public:
     /// must be of the same schema; kJsonPadding bytes behind `record` must be readable.
     Malformed decode(std::string_view record, BatchBuilder& builder);
 
-    /// The same for a record in memory that ends with it (copies it).
+    /// Adds the record that `lines` begin with if it is laid out like a recent one, which is
+    /// several times faster; what becomes of it is the same. Returns the bytes of the record,
+    /// which "\n" or "\r\n" follow, or kUnexpected: then decode() it. `lines` must end with "\n"
+    /// and kJsonPadding bytes behind them be readable.
+    [[nodiscard]] std::size_t decode_expected(std::string_view lines, BatchBuilder& builder);
+    static constexpr std::size_t kUnexpected = std::string_view::npos;
+
+    /// decode() for a record in memory that ends with it (copies it).
     Malformed decode_unpadded(std::string_view record, BatchBuilder& builder);
 
     [[nodiscard]] std::size_t max_record_bytes() const noexcept { return max_record_bytes_; }
@@ -55,6 +64,8 @@ private:
     std::unique_ptr<simdjson::internal::dom_parser_implementation> tokenizer_;
     std::string padded_record_;
     std::string unescaped_;
+    JsonLayouts layouts_;
+    std::vector<JsonLayouts::Value> values_;
     std::uint64_t records_ = 0;
 };
 

@@ -53,12 +53,15 @@ const char* read_digits(const char* at, std::uint64_t& value) {
     return at;
 }
 
-bool is_null(const char* at) { return std::memcmp(at, "null", 4) == 0 && ends_token(at[4]); }
+const char* skip_null(const char* at) {
+    return std::memcmp(at, "null", 4) == 0 && ends_token(at[4]) ? at + 4 : nullptr;
+}
 
-bool read_bool(const char* at, bool& value) {
-    value = *at == 't';
-    return (std::memcmp(at, "true", 4) == 0 && ends_token(at[4])) ||
-           (std::memcmp(at, "false", 5) == 0 && ends_token(at[5]));
+const char* skip_bool(const char* at) {
+    if (std::memcmp(at, "true", 4) == 0 && ends_token(at[4])) {
+        return at + 4;
+    }
+    return std::memcmp(at, "false", 5) == 0 && ends_token(at[5]) ? at + 5 : nullptr;
 }
 
 /// The parts of a number as written: digits * 10^exponent.
@@ -251,23 +254,22 @@ bool append_unicode_escape(std::string_view& text, std::string& out) {
 
 }  // namespace
 
-bool is_literal_or_number(const char* at) noexcept {
+const char* skip_literal_or_number(const char* at) noexcept {
     if (*at >= 'a') {
-        bool boolean = false;
-        return is_null(at) || read_bool(at, boolean);
+        return *at == 'n' ? skip_null(at) : skip_bool(at);
     }
     // The grammar of read_decimal() without the digits' value, which costs a chain of multiplications.
     at += *at == '-' ? 1 : 0;
     const char* const integral = at;
     at = *at == '0' ? at + 1 : skip_digits(at);
     if (at == integral) {
-        return false;
+        return nullptr;
     }
     if (*at == '.') {
         const char* const fraction = at + 1;
         at = skip_digits(fraction);
         if (at == fraction) {
-            return false;
+            return nullptr;
         }
     }
     if (*at == 'e' || *at == 'E') {
@@ -276,20 +278,21 @@ bool is_literal_or_number(const char* at) noexcept {
         const char* const exponent = at;
         at = skip_digits(exponent);
         if (at == exponent) {
-            return false;
+            return nullptr;
         }
     }
-    return ends_token(*at);
+    return ends_token(*at) ? at : nullptr;
 }
 
-bool read_literal_or_number(const char* at, Scalar& scalar) noexcept {
+const char* read_literal_or_number(const char* at, Scalar& scalar) noexcept {
     if (*at >= 'a') {
-        scalar.kind = is_null(at) ? Scalar::Kind::kNull : Scalar::Kind::kBool;
-        return scalar.kind == Scalar::Kind::kNull || read_bool(at, scalar.boolean);
+        scalar.kind = *at == 'n' ? Scalar::Kind::kNull : Scalar::Kind::kBool;
+        scalar.boolean = *at == 't';
+        return *at == 'n' ? skip_null(at) : skip_bool(at);
     }
     Decimal decimal;
     if (!read_decimal(at, decimal)) {
-        return false;
+        return nullptr;
     }
     constexpr auto kMaxInt64 = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     if (!decimal.integral || !fits_uint64(decimal)) {
@@ -305,7 +308,7 @@ bool read_literal_or_number(const char* at, Scalar& scalar) noexcept {
         scalar.kind = Scalar::Kind::kUint64;
         scalar.uint64 = decimal.digits;
     }
-    return true;
+    return decimal.end;
 }
 
 bool unescape(std::string_view text, std::string& unescaped) {

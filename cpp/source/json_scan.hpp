@@ -17,13 +17,13 @@ struct Scalar {
     std::string_view text;
 };
 
-/// Reads the number, true, false or null that starts at `at`; false if it is none, or is
-/// not followed by white space or one of `,:]}`. The token must be followed by a byte that is
-/// no digit, and eight bytes behind it must be readable.
-[[nodiscard]] bool read_literal_or_number(const char* at, Scalar& scalar) noexcept;
+/// Reads the number, true, false or null that starts at `at` and returns its end; null if it
+/// is none, or is not followed by white space or one of `,:]}`. The token must be followed by a
+/// byte that is no digit, and eight bytes behind it must be readable.
+[[nodiscard]] const char* read_literal_or_number(const char* at, Scalar& scalar) noexcept;
 
-/// The check of read_literal_or_number() without its result.
-[[nodiscard]] bool is_literal_or_number(const char* at) noexcept;
+/// What read_literal_or_number() returns, without its result.
+[[nodiscard]] const char* skip_literal_or_number(const char* at) noexcept;
 
 /// Replaces the escapes of a JSON string's content; false if one is none of RFC 8259's or
 /// stands for half of a surrogate pair.

@@ -20,8 +20,17 @@ bool NdjsonChunk::decode(JsonDecoder& decoder, BatchBuilder& builder, std::size_
         builder.reject(Malformed::kTooLarge);
         keep({});
     }
+    const bool ends_with_newline = begin_ != end_ && buffer_[end_ - 1] == '\n';
     while (begin_ != end_ && builder.input_records() < max_records) {
         const char* const at = buffer_.data() + begin_;
+        if (ends_with_newline) {
+            const std::size_t record_bytes = decoder.decode_expected(rest(), builder);
+            if (record_bytes != JsonDecoder::kUnexpected) {
+                keep({at, record_bytes});
+                begin_ += record_bytes + (at[record_bytes] == '\n' ? 1 : 2);
+                continue;
+            }
+        }
         const auto* const newline = static_cast<const char*>(std::memchr(at, '\n', end_ - begin_));
         std::string_view line = newline == nullptr ? rest() : std::string_view(at, newline);
         begin_ += line.size() + (newline == nullptr ? 0 : 1);

@@ -19,7 +19,8 @@ class NdjsonReader {
 public:
     static constexpr std::size_t kDefaultChunkBytes = std::size_t{1} << 18;
 
-    /// A file, decompressed as its name says, or standard input for "-". Throws Error(kConfiguration) if it cannot be opened.
+    /// A file, decompressed as its name says, or standard input for "-". Throws Error(kConfiguration) if it
+    /// cannot be opened.
     explicit NdjsonReader(const std::string& path, std::size_t chunk_bytes = kDefaultChunkBytes,
                           std::size_t max_record_bytes = kMaxRecordBytes);
     explicit NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk_bytes = kDefaultChunkBytes,

@@ -16,7 +16,9 @@ constexpr std::uint32_t kVersion = 1;
 
 std::uint64_t checksum(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::kCheckpoint, "snapshot refused: " + why); }
+[[noreturn]] void refuse(const std::string& why) {
+    throw Error(ErrorKind::kCheckpoint, "snapshot refused: " + why);
+}
 
 }  // namespace
 
@@ -48,7 +50,8 @@ std::string open(std::string_view plan, std::string_view framed) {
         refuse("format version " + std::to_string(version) + " is not one this release reads");
     }
     if (const std::string_view of_plan = in.read_bytes(); of_plan != plan) {
-        refuse("it belongs to another plan\n  snapshot: " + std::string(of_plan) + "\n  this one: " + std::string(plan));
+        refuse("it belongs to another plan\n  snapshot: " + std::string(of_plan) +
+               "\n  this one: " + std::string(plan));
     }
     return std::string(in.read_bytes());
 }

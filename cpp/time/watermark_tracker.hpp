@@ -27,8 +27,8 @@ public:
     /// Takes records of one partition in order; afterwards `after[i]` is the watermark after record i.
     /// `given`, where not empty, has the partition's own watermark after each record, whatever
     /// the bound says.
-    void on_records(std::span<const Timestamp> event_time, std::uint32_t partition, std::vector<Timestamp>& after,
-                    std::span<const Timestamp> given = {});
+    void on_records(std::span<const Timestamp> event_time, std::uint32_t partition,
+                    std::vector<Timestamp>& after, std::span<const Timestamp> given = {});
     /// Going back is ignored.
     void advance(Timestamp watermark) noexcept { current_ = std::max(current_, watermark); }
     [[nodiscard]] Timestamp current() const noexcept { return current_; }

@@ -49,23 +49,32 @@ Timestamp AlignedWindows::next_change() const noexcept {
     return std::min(completion, add_saturating(end, allowed_lateness_));
 }
 
-void AlignedWindows::on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
-                              std::uint64_t first_position, WindowOutput& out) {
+void AlignedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
     codes_.begin(batch);
     cache_rows_ = codes_.size() <= kMaxCachedKeys;
     forget_routes();
+    const std::size_t stream_records = clock.stream_records();
     std::size_t first = 0;
-    while (first < batch.size) {
+    std::size_t stream_first = 0;
+    while (stream_first < stream_records) {
         // A segment ends with the record whose watermark first completes or expires a window;
         // that record itself still belongs to it.
         const auto changing =
-            std::lower_bound(watermark_after.begin() + static_cast<std::ptrdiff_t>(first), watermark_after.end(),
-                             next_change());
-        const std::size_t last =
-            std::min(static_cast<std::size_t>(changing - watermark_after.begin()) + 1, batch.size);
-        add(batch, first, last, watermark_after, first_position, out);
-        on_watermark(watermark_after[last - 1], first_position + input_index_of(batch, last - 1) + 1, out);
+            std::lower_bound(clock.watermark_after.begin() + static_cast<std::ptrdiff_t>(stream_first),
+                             clock.watermark_after.end(), next_change());
+        const auto found = static_cast<std::size_t>(changing - clock.watermark_after.begin());
+        const std::size_t stream_last = std::min(found + 1, stream_records);
+        std::size_t last = stream_last;
+        if (!clock.stream_record.empty() || batch.size == 0) {
+            last = first;
+            while (last < batch.size && clock.stream_record[last] < stream_last) {
+                ++last;
+            }
+        }
+        add(batch, clock, first, last, out);
+        on_watermark(clock.watermark_after[stream_last - 1], clock.position_after(stream_last - 1), out);
         first = last;
+        stream_first = stream_last;
     }
     codes_.end();
 }
@@ -78,9 +87,9 @@ void AlignedWindows::forget_routes() noexcept {
 }
 
 Slice& AlignedWindows::slice_at(const Interval& span) {
-    const auto at = std::lower_bound(slices_.begin(), slices_.end(), span.start, [](const auto& slice, Timestamp start) {
-        return slice->span().start < start;
-    });
+    const auto at =
+        std::lower_bound(slices_.begin(), slices_.end(), span.start,
+                         [](const auto& slice, Timestamp start) { return slice->span().start < start; });
     if (at != slices_.end() && (*at)->span().start == span.start) {
         return **at;
     }
@@ -138,8 +147,8 @@ void AlignedWindows::flush(const RecordBatch& batch, std::size_t next, WindowOut
     pending_first_ = next;
 }
 
-void AlignedWindows::drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under,
-                          std::uint64_t first_position, WindowOutput& out) {
+void AlignedWindows::drop(const RecordBatch& batch, const BatchClock& clock, std::size_t record,
+                          Timestamp judged_under, WindowOutput& out) {
     const Timestamp t = batch.event_time[record];
     if (!assigner_.in_a_window(t) && add_saturating(t, allowed_lateness_) >= judged_under) {
         ++out.outside_windows;
@@ -147,14 +156,15 @@ void AlignedWindows::drop(const RecordBatch& batch, std::size_t record, Timestam
     }
     ++out.late_records;
     if (collect_late_) {
-        out.late.push_back(LateRecord{first_position + input_index_of(batch, record), input_index_of(batch, record), t,
-                                      judged_under, std::string(batch.keys->key(batch.key[record])),
+        const std::uint32_t input_index = clock.input_index_of(clock.stream_record_of(record));
+        out.late.push_back(LateRecord{clock.first_position + input_index, input_index, t, judged_under,
+                                      std::string(batch.keys->key(batch.key[record])),
                                       assigner_.windows_of(t)});
     }
 }
 
-void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_t last,
-                         std::span<const Timestamp> watermark_after, std::uint64_t first_position, WindowOutput& out) {
+void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std::size_t first,
+                         std::size_t last, WindowOutput& out) {
     pending_first_ = first;
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
@@ -164,14 +174,15 @@ void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_
         }
         if (route->slice == nullptr) {
             flush(batch, record + 1, out);
-            drop(batch, record, record == 0 ? watermark_ : watermark_after[record - 1],
-                 first_position, out);
+            const std::size_t stream_record = clock.stream_record_of(record);
+            drop(batch, clock, record,
+                 stream_record == 0 ? watermark_ : clock.watermark_after[stream_record - 1], out);
             continue;
         }
         pending_.push_back(row_of(*route, batch.key[record]));
         if (route->fate == Fate::kFiresAgain) {
             flush(batch, record + 1, out);
-            fire_again(batch, record, first_position + input_index_of(batch, record) + 1, out);
+            fire_again(batch, record, clock.position_after(clock.stream_record_of(record)), out);
         } else if (pending_.size() == kPortion) {
             flush(batch, record + 1, out);
         }
@@ -181,18 +192,22 @@ void AlignedWindows::add(const RecordBatch& batch, std::size_t first, std::size_
 
 std::pair<std::size_t, std::size_t> AlignedWindows::slices_of(Timestamp end) const noexcept {
     const auto starts_before = [](const auto& slice, Timestamp t) { return slice->span().start < t; };
-    const auto first = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start, starts_before);
+    const auto first = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
+                                        starts_before);
     const auto last = std::lower_bound(first, slices_.end(), end, starts_before);
-    return {static_cast<std::size_t>(first - slices_.begin()), static_cast<std::size_t>(last - slices_.begin())};
+    return {static_cast<std::size_t>(first - slices_.begin()),
+            static_cast<std::size_t>(last - slices_.begin())};
 }
 
-void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
-                                 PaneTiming timing, WindowOutput& out) {
+void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end,
+                                 std::uint64_t position, PaneTiming timing, WindowOutput& out) {
     // What fires as it expires has not fired before, or it would have expired earlier.
     const bool is_last = expired(end);
-    const std::uint32_t index = is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
+    const std::uint32_t index =
+        is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
     context_->row.append_results(row, out.panes.results);
-    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index, is_last);
+    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index,
+                     is_last);
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
@@ -215,10 +230,12 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
     const Timestamp t = batch.event_time[record];
     const KeyInterner::Code code = codes_[batch.key[record]];
     const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
-    for (Timestamp end = first_unexpired_end_after(t); end <= last_end; end = add_saturating(end, assigner_.slide())) {
+    for (Timestamp end = first_unexpired_end_after(t); end <= last_end;
+         end = add_saturating(end, assigner_.slide())) {
         std::byte* const row = merged_.find_or_create(code);
         if (accumulation_ == Accumulation::kDiscarding) {
-            // Each late record fires at once, so what is new is this record alone. Its skipped values were counted.
+            // Each late record fires at once, so what is new is this record alone. Its skipped values were
+            // counted.
             std::vector<std::uint64_t> counted(context_->row.metrics());
             context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
         } else {
@@ -249,8 +266,9 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     watermark_ = watermark;
     // 1. Fire, before anything expires: a jump past end and expiry still gives the pane.
     for (;;) {
-        const auto at = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
-                                         [](const auto& slice, Timestamp t) { return slice->span().start < t; });
+        const auto at =
+            std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
+                             [](const auto& slice, Timestamp t) { return slice->span().start < t; });
         if (at == slices_.end()) {
             break;
         }
@@ -292,26 +310,29 @@ void AlignedWindows::encode(ByteWriter& out) const {
     }
 }
 
-void AlignedWindows::decode(ByteReader& in) {
+void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep) {
     watermark_ = in.read<Timestamp>();
     const std::uint64_t slices = in.read_count(2 * sizeof(Timestamp));
     for (std::uint64_t at = 0; at < slices; ++at) {
-        auto slice = std::make_unique<Slice>(*context_, Interval{0, 0});
-        slice->decode(in);
-        const Interval span = slice->span();
-        if (!assigner_.in_a_window(span.start) || assigner_.slice_of(span.start) != span ||
-            (!slices_.empty() && slices_.back()->span().start >= span.start)) {
+        const auto start = in.read<Timestamp>();
+        const Interval span{start, in.read<Timestamp>()};
+        if (!assigner_.in_a_window(start) || assigner_.slice_of(start) != span) {
             ByteReader::corrupt("a slice that these windows do not have");
         }
-        slices_.push_back(std::move(slice));
+        slice_at(span).decode(in, keep);
     }
+    std::erase_if(slices_, [](const auto& slice) { return slice->size() == 0; });
     const std::uint64_t windows = in.read_count(sizeof(Timestamp));
     for (std::uint64_t at = 0; at < windows; ++at) {
-        FiredWindow& window = fired_.try_emplace(in.read<Timestamp>(), *context_).first->second;
+        const auto end = in.read<Timestamp>();
         const std::uint64_t keys = in.read_count(sizeof(std::uint64_t));
         for (std::uint64_t key = 0; key < keys; ++key) {
             const std::string_view encoded = in.read_bytes();
-            window.panes_of(context_->keys.intern(encoded, hash_key(encoded))) = in.read<std::uint32_t>();
+            const auto panes = in.read<std::uint32_t>();
+            if (const std::uint64_t hash = hash_key(encoded); keep(hash)) {
+                FiredWindow& window = fired_.try_emplace(end, *context_).first->second;
+                window.panes_of(context_->keys.intern(encoded, hash)) = panes;
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 
 #include "record/record_batch.hpp"
 #include "window/aligned_window_assigner.hpp"
+#include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
 #include "window/slice.hpp"
 #include "window/window_plan.hpp"
@@ -27,15 +28,14 @@ public:
     AlignedWindows(const WindowPlan& plan, SliceContext& context);
 
     /// See WindowOperator.
-    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
-                  WindowOutput& out);
+    void on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out);
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
     [[nodiscard]] std::size_t live_slices() const noexcept { return slices_.size(); }
 
     void encode(ByteWriter& out) const;
-    void decode(ByteReader& in);
+    void decode(ByteReader& in, const KeyFilter& keep);
 
 private:
     /// A window that has fired and may fire again.
@@ -70,11 +70,11 @@ private:
     [[nodiscard]] Timestamp next_change() const noexcept;
     /// Adds records [first, last), the first of which is judged under the current watermark and
     /// none under next_change() or later.
-    void add(const RecordBatch& batch, std::size_t first, std::size_t last, std::span<const Timestamp> watermark_after,
-             std::uint64_t first_position, WindowOutput& out);
+    void add(const RecordBatch& batch, const BatchClock& clock, std::size_t first, std::size_t last,
+             WindowOutput& out);
     /// Adds the pending rows to their slices; the next to come is record `next`.
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
-    void drop(const RecordBatch& batch, std::size_t record, Timestamp judged_under, std::uint64_t first_position,
+    void drop(const RecordBatch& batch, const BatchClock& clock, std::size_t record, Timestamp judged_under,
               WindowOutput& out);
 
     [[nodiscard]] Route& route_of(Timestamp t);

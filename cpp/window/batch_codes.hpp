@@ -43,9 +43,4 @@ private:
     std::vector<KeyInterner::Code> codes_;
 };
 
-/// Where record `record` of a batch stands among the batch's input records.
-[[nodiscard]] inline std::uint32_t input_index_of(const RecordBatch& batch, std::size_t record) noexcept {
-    return batch.input_index.empty() ? static_cast<std::uint32_t>(record) : batch.input_index[record];
-}
-
 }  // namespace llmopt_stream

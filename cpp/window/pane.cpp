@@ -83,7 +83,8 @@ void PaneTable::decode(ByteReader& in) {
             interval.start = in.read<Timestamp>();
             interval.end = in.read<Timestamp>();
         }
-        append(encoded_key, window, position, static_cast<PaneTiming>(raw_timing), pane_index, last, superseded);
+        append(encoded_key, window, position, static_cast<PaneTiming>(raw_timing), pane_index, last,
+               superseded);
         for (ResultColumn& column : results) {
             column.present.push_back(in.read<std::uint8_t>());
             if (column.type == FieldType::kInt64) {

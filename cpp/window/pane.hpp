@@ -48,8 +48,9 @@ struct PaneTable {
         return std::string_view(key_bytes).substr(begin, key_ends[pane] - begin);
     }
     /// One pane; its results are appended to `results` by the caller.
-    void append(std::string_view encoded_key, const Interval& window, std::uint64_t position, PaneTiming pane_timing,
-                std::uint32_t pane_index, bool last, std::span<const Interval> superseded = {}) {
+    void append(std::string_view encoded_key, const Interval& window, std::uint64_t position,
+                PaneTiming pane_timing, std::uint32_t pane_index, bool last,
+                std::span<const Interval> superseded = {}) {
         fired_at.push_back(position);
         start.push_back(window.start);
         end.push_back(window.end);

@@ -106,8 +106,9 @@ void SessionWindows::flush(const RecordBatch& batch, std::size_t next, WindowOut
     pending_first_ = next;
 }
 
-SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch,
-                                                  std::size_t record, WindowOutput& out) {
+SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timestamp t,
+                                                  const RecordBatch& batch, std::size_t record,
+                                                  WindowOutput& out) {
     const Timestamp end = add_saturating(t, gap_);
     Index* at = &newest_of(code);
     while (*at != kNone && sessions_[*at].start > end) {
@@ -157,8 +158,9 @@ SessionWindows::Index SessionWindows::session_for(KeyInterner::Code code, Timest
 void SessionWindows::fire(Session& session, PaneTiming timing, std::uint64_t position, WindowOutput& out) {
     const Interval window{session.start, session.end};
     std::erase(session.standing, window);
-    std::sort(session.standing.begin(), session.standing.end(),
-              [](const Interval& a, const Interval& b) { return std::pair(a.start, a.end) < std::pair(b.start, b.end); });
+    std::sort(session.standing.begin(), session.standing.end(), [](const Interval& a, const Interval& b) {
+        return std::pair(a.start, a.end) < std::pair(b.start, b.end);
+    });
     context_->row.append_results(session.row, out.panes.results);
     out.panes.append(context_->keys.key(session.code), window, position, timing, session.panes,
                      watermark_ >= expiry(session), session.standing);
@@ -173,40 +175,59 @@ void SessionWindows::fire(Session& session, PaneTiming timing, std::uint64_t pos
     }
 }
 
-void SessionWindows::on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
-                              std::uint64_t first_position, WindowOutput& out) {
+void SessionWindows::advance_before(std::size_t until, const RecordBatch& batch, std::size_t next,
+                                    const BatchClock& clock, WindowOutput& out) {
+    if (until == 0) {
+        return;
+    }
+    const Timestamp watermark = clock.watermark_after[until - 1];
+    while (!timers_.empty() && timers_.front().time <= watermark) {
+        // What completes does so at the first record that brings the watermark there.
+        flush(batch, next, out);
+        const auto completing = std::lower_bound(
+            clock.watermark_after.begin(), clock.watermark_after.begin() + static_cast<std::ptrdiff_t>(until),
+            std::max(timers_.front().time, add_saturating(watermark_, 1)));
+        const auto stream_record = static_cast<std::size_t>(completing - clock.watermark_after.begin());
+        if (stream_record == until) {
+            break;
+        }
+        on_watermark(clock.watermark_after[stream_record], clock.position_after(stream_record), out);
+    }
+    watermark_ = std::max(watermark_, watermark);
+}
+
+void SessionWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
     codes_.begin(batch);
     pending_first_ = 0;
     for (std::size_t record = 0; record < batch.size; ++record) {
+        const std::size_t stream_record = clock.stream_record_of(record);
+        advance_before(stream_record, batch, record, clock, out);
         const Timestamp t = batch.event_time[record];
         const KeyInterner::Code code = codes_[batch.key[record]];
-        const std::uint64_t position = first_position + input_index_of(batch, record);
         const Index place = session_for(code, t, batch, record, out);
         if (place == kNone) {
             flush(batch, record + 1, out);
             ++out.late_records;
             if (collect_late_) {
-                out.late.push_back(LateRecord{position, input_index_of(batch, record), t, watermark_,
+                const std::uint32_t input_index = clock.input_index_of(stream_record);
+                out.late.push_back(LateRecord{clock.first_position + input_index,
+                                              input_index,
+                                              t,
+                                              watermark_,
                                               std::string(context_->keys.key(code)),
                                               {Interval{t, add_saturating(t, gap_)}}});
             }
-        } else {
-            pending_.push_back(sessions_[place].row);
-            if (sessions_[place].end <= watermark_) {
-                flush(batch, record + 1, out);
-                fire(sessions_[place], PaneTiming::kLate, position + 1, out);
-            } else if (pending_.size() == kPortion) {
-                flush(batch, record + 1, out);
-            }
+            continue;
         }
-        const Timestamp watermark = watermark_after[record];
-        if (watermark > watermark_) {
-            if (!timers_.empty() && timers_.front().time <= watermark) {
-                flush(batch, record + 1, out);
-            }
-            on_watermark(watermark, position + 1, out);
+        pending_.push_back(sessions_[place].row);
+        if (sessions_[place].end <= watermark_) {
+            flush(batch, record + 1, out);
+            fire(sessions_[place], PaneTiming::kLate, clock.position_after(stream_record), out);
+        } else if (pending_.size() == kPortion) {
+            flush(batch, record + 1, out);
         }
     }
+    advance_before(clock.stream_records(), batch, batch.size, clock, out);
     flush(batch, batch.size, out);
     codes_.end();
 }
@@ -229,7 +250,8 @@ void SessionWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     std::sort(due_.begin(), due_.end(), [&](Index a, Index b) {
         const Session& first = sessions_[a];
         const Session& second = sessions_[b];
-        return first.end != second.end ? first.end < second.end : context_->keys.less(first.code, second.code);
+        return first.end != second.end ? first.end < second.end
+                                       : context_->keys.less(first.code, second.code);
     });
     for (const Index place : due_) {
         if (Session& session = sessions_[place]; session.end <= watermark_ && !session.complete) {
@@ -268,12 +290,13 @@ void SessionWindows::encode(ByteWriter& out) const {
     }
 }
 
-void SessionWindows::decode(ByteReader& in) {
+void SessionWindows::decode(ByteReader& in, const KeyFilter& keep) {
     watermark_ = in.read<Timestamp>();
     const std::uint64_t sessions = in.read_count(sizeof(std::uint64_t) + 2 * sizeof(Timestamp));
     for (std::uint64_t at = 0; at < sessions; ++at) {
         const std::string_view key = in.read_bytes();
-        const KeyInterner::Code code = context_->keys.intern(key, hash_key(key));
+        const std::uint64_t hash = hash_key(key);
+        const KeyInterner::Code code = context_->keys.intern(key, hash);
         const Index place = create(code, in.read<Timestamp>());
         Session& session = sessions_[place];
         session.end = in.read<Timestamp>();
@@ -285,6 +308,10 @@ void SessionWindows::decode(ByteReader& in) {
             interval.end = in.read<Timestamp>();
         }
         context_->row.decode(session.row, in, context_->pool);
+        if (!keep(hash)) {
+            free_place(place);
+            continue;
+        }
         // A key's sessions come newest first, more than a gap apart, and none has expired.
         Index* link = &newest_of(code);
         while (*link != kNone) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "record/record_batch.hpp"
+#include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
 #include "window/pane.hpp"
 #include "window/slice_context.hpp"
@@ -29,15 +30,14 @@ public:
     ~SessionWindows();
 
     /// See WindowOperator.
-    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
-                  WindowOutput& out);
+    void on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out);
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
     [[nodiscard]] std::size_t live_slices() const noexcept { return live_; }
 
     void encode(ByteWriter& out) const;
-    void decode(ByteReader& in);
+    void decode(ByteReader& in, const KeyFilter& keep);
 
 private:
     using Index = std::uint32_t;
@@ -69,8 +69,8 @@ private:
 
     /// The session that the record belongs to now, merged from those that it touches; kNone if
     /// it has expired.
-    [[nodiscard]] Index session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch, std::size_t record,
-                                    WindowOutput& out);
+    [[nodiscard]] Index session_for(KeyInterner::Code code, Timestamp t, const RecordBatch& batch,
+                                    std::size_t record, WindowOutput& out);
     [[nodiscard]] Index create(KeyInterner::Code code, Timestamp t);
     /// Moves everything of `from` into `into` and forgets it; the lists are the caller's.
     void absorb(Session& into, Index from);
@@ -79,6 +79,9 @@ private:
     void free_place(Index session);
     void set_timer(Index session, Timestamp time);
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
+    /// Moves the watermark on to where it is before stream record `until`; record `next` comes next.
+    void advance_before(std::size_t until, const RecordBatch& batch, std::size_t next,
+                        const BatchClock& clock, WindowOutput& out);
     void fire(Session& session, PaneTiming timing, std::uint64_t position, WindowOutput& out);
     [[nodiscard]] Timestamp expiry(const Session& session) const noexcept {
         return add_saturating(session.end, allowed_lateness_);

@@ -59,20 +59,18 @@ void Slice::encode(ByteWriter& out) const {
     }
 }
 
-void Slice::decode(ByteReader& in) {
-    span_.start = in.read<Timestamp>();
-    span_.end = in.read<Timestamp>();
-    if (span_.start >= span_.end) {
-        ByteReader::corrupt("a slice that ends before it starts");
-    }
+void Slice::decode(ByteReader& in, const KeyFilter& keep) {
+    Slice skipped(*context_, span_);
     const std::uint64_t rows = in.read_count(sizeof(std::uint64_t));
     for (std::uint64_t at = 0; at < rows; ++at) {
         const std::string_view key = in.read_bytes();
-        const KeyInterner::Code code = context_->keys.intern(key, hash_key(key));
-        if (find(code) != nullptr) {
+        const std::uint64_t hash = hash_key(key);
+        Slice& target = keep(hash) ? *this : skipped;
+        const KeyInterner::Code code = context_->keys.intern(key, hash);
+        if (target.find(code) != nullptr) {
             ByteReader::corrupt("a key occurs twice in a slice");
         }
-        context_->row.decode(create(code), in, context_->pool);
+        context_->row.decode(target.create(code), in, context_->pool);
     }
 }
 

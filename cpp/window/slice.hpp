@@ -48,8 +48,9 @@ public:
     void clear() noexcept;
 
     void encode(ByteWriter& out) const;
-    /// Into an empty slice.
-    void decode(ByteReader& in);
+    /// Adds the rows whose keys are to be kept; the slice must have none of them. The span, which
+    /// encode() writes first, has been read by the caller.
+    void decode(ByteReader& in, const KeyFilter& keep);
 
 private:
     static constexpr std::uint32_t kFirstChunk = 4;

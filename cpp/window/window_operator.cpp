@@ -25,9 +25,8 @@ WindowOperator::WindowOperator(const WindowPlan& plan, MetricRow row)
     }
 }
 
-void WindowOperator::on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after,
-                              std::uint64_t first_position, WindowOutput& out) {
-    with(windows_, [&](auto& windows) { windows.on_batch(batch, watermark_after, first_position, out); });
+void WindowOperator::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
+    with(windows_, [&](auto& windows) { windows.on_batch(batch, clock, out); });
 }
 
 void WindowOperator::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
@@ -46,8 +45,8 @@ void WindowOperator::encode(ByteWriter& out) const {
     with(windows_, [&](const auto& windows) { windows.encode(out); });
 }
 
-void WindowOperator::decode(ByteReader& in) {
-    with(windows_, [&](auto& windows) { windows.decode(in); });
+void WindowOperator::decode(ByteReader& in, const KeyFilter& keep) {
+    with(windows_, [&](auto& windows) { windows.decode(in, keep); });
 }
 
 }  // namespace llmopt_stream

@@ -22,16 +22,15 @@ class WindowOperator {
 public:
     WindowOperator(const WindowPlan& plan, MetricRow row);
 
-    /// `watermark_after[i]` is the watermark after record i, never less than the one before.
-    /// A record is judged under the watermark of the records before it. `first_position` is the
-    /// place of the batch's first input record in the whole input.
-    void on_batch(const RecordBatch& batch, std::span<const Timestamp> watermark_after, std::uint64_t first_position,
-                  WindowOutput& out);
+    /// A record is judged under the watermark of the records before it; then it advances it.
+    void on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out);
     /// A watermark that goes back is ignored. `position` is the number of input records so far.
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept;
-    [[nodiscard]] std::vector<ResultColumn> make_result_columns() const { return context_->row.make_result_columns(); }
+    [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
+        return context_->row.make_result_columns();
+    }
 
     /// What is alive; all zero once everything has expired.
     [[nodiscard]] std::size_t live_keys() const noexcept { return context_->keys.live(); }
@@ -39,8 +38,8 @@ public:
     [[nodiscard]] std::size_t state_bytes() const noexcept { return context_->pool.allocated_bytes(); }
 
     void encode(ByteWriter& out) const;
-    /// Into a new operator of the same plan.
-    void decode(ByteReader& in);
+    /// Into a new operator of the same plan, or one that has decoded the state of other shards.
+    void decode(ByteReader& in, const KeyFilter& keep);
 
 private:
     std::unique_ptr<SliceContext> context_;

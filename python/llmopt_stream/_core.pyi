@@ -1,7 +1,269 @@
 """
-The C++ core of llmopt_stream.
+The C++ core of llmopt_stream. Times and durations are microseconds.
 """
 
 from __future__ import annotations
+import collections.abc
+import typing
+import typing_extensions
 
-__all__: list[str] = list()
+__all__: list[str] = [
+    "Accumulator",
+    "ArrowReader",
+    "FeedbackGenerator",
+    "NdjsonReader",
+    "Panes",
+    "Pipeline",
+    "assign_windows",
+    "parse_iso8601",
+]
+
+class Accumulator:
+    """
+    What an aggregator keeps of the values added to it.
+    """
+    def __init__(
+        self,
+        type: str,
+        aggregations: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, str]],
+    ) -> None: ...
+    @typing.overload
+    def add(self, value: int) -> bool:
+        """
+        Takes a value; False if it is not usable.
+        """
+    @typing.overload
+    def add(self, value: typing.SupportsFloat | typing.SupportsIndex) -> bool:
+        """
+        Takes a value; False if it is not finite.
+        """
+    def average(self) -> None | int | float: ...
+    def copy(self) -> Accumulator: ...
+    def decode(self, encoded: bytes) -> None:
+        """
+        Replaces the content by encoded bytes.
+        """
+    def encode(self) -> bytes:
+        """
+        Bytes that decode() restores exactly.
+        """
+    def merge(self, other: Accumulator) -> None:
+        """
+        Adds everything that the other one holds.
+        """
+    def p50(self) -> None | int | float: ...
+    def p95(self) -> None | int | float: ...
+    def p99(self) -> None | int | float: ...
+    def percentile(self, p: typing.SupportsFloat | typing.SupportsIndex) -> None | int | float:
+        """
+        Nearest rank, p in [0, 100].
+        """
+    def stddev(self) -> None | int | float:
+        """
+        Of the population; 0.0 for one value.
+        """
+    def stddev_sample(self) -> None | int | float:
+        """
+        None for one value.
+        """
+    @property
+    def count(self) -> int: ...
+    @property
+    def max(self) -> None | int | float: ...
+    @property
+    def min(self) -> None | int | float: ...
+    @property
+    def percentile_error(self) -> float:
+        """
+        The bound on the relative error of percentiles; 0.0 while they are exact.
+        """
+    @property
+    def sum(self) -> None | int | float: ...
+
+class Panes:
+    """
+    Panes in firing order, as columns.
+    """
+    def __arrow_c_stream__(self, requested_schema: typing.Any = None) -> typing_extensions.CapsuleType:
+        """
+        The Arrow PyCapsule interface: one record batch.
+        """
+    def __len__(self) -> int: ...
+    def append(self, later: Panes) -> None:
+        """
+        Adds the panes of a later drain of the same pipeline.
+        """
+    def copy(self) -> Panes: ...
+    def row(self, index: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+        """
+        (start, end, key values, {result: value}, timing, index, is_last, replaced intervals).
+        """
+    @property
+    def key_names(self) -> list[str]: ...
+    @property
+    def result_names(self) -> list[str]: ...
+
+class NdjsonReader:
+    """
+    Newline-delimited JSON from a file, or "-" for standard input.
+    """
+    @staticmethod
+    def of(next: collections.abc.Callable) -> NdjsonReader:
+        """
+        Reads the bytes that next() returns, until they are empty.
+        """
+    def __init__(self, path: str) -> None: ...
+    def record(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> bytes:
+        """
+        The bytes of a record of the last batch, by its place among its input records.
+        """
+    def set_keep_records(self, keep: bool) -> None:
+        """
+        Whether record() will be asked for.
+        """
+    @property
+    def bytes_read(self) -> int: ...
+    @property
+    def total_bytes(self) -> int:
+        """
+        0 if unknown.
+        """
+
+class FeedbackGenerator:
+    """
+    Synthetic FeedbackEvents as NDJSON, in the order of arrival.
+    """
+    def __init__(
+        self,
+        *,
+        seed: typing.SupportsInt | typing.SupportsIndex = 42,
+        events: typing.SupportsInt | typing.SupportsIndex = 1000000,
+        start: typing.SupportsInt | typing.SupportsIndex = 1767225600000000,
+        events_per_second: typing.SupportsFloat | typing.SupportsIndex = 555.5555555555555,
+        models: collections.abc.Sequence[str] = [
+            "gpt-4o-mini",
+            "gpt-4o",
+            "claude-3-haiku",
+            "llama-3-70b",
+            "claude-3-opus",
+            "mistral-large",
+        ],
+        regions: collections.abc.Sequence[str] = ["us-east-1", "us-west-2", "eu-central-1", "ap-south-1"],
+        tenants: typing.SupportsInt | typing.SupportsIndex = 20,
+        max_disorder: typing.SupportsInt | typing.SupportsIndex = 5000000,
+        late_share: typing.SupportsFloat | typing.SupportsIndex = 0.002,
+        malformed_share: typing.SupportsFloat | typing.SupportsIndex = 0.001,
+    ) -> None:
+        """
+        Times and durations are microseconds.
+        """
+    def counts(self) -> dict:
+        """
+        What has been written so far.
+        """
+    def next_chunk(self, max_bytes: typing.SupportsInt | typing.SupportsIndex = 1048576) -> bytes:
+        """
+        Whole lines of at most max_bytes, but at least one; empty at the end.
+        """
+    def write(self, path: bytes, progress: typing.Any = None) -> dict:
+        """
+        Writes all that remains to a file; calls progress(records) every few MiB. Returns counts().
+        """
+
+class ArrowReader:
+    """
+    An Arrow stream that is being read by a pipeline.
+    """
+
+class Pipeline:
+    """
+    A checked plan at work: records in, panes out. Not thread safe.
+    """
+    def __init__(
+        self,
+        *,
+        fingerprint: str,
+        time_path: str,
+        time_unit: str,
+        key_paths: collections.abc.Sequence[str],
+        values: collections.abc.Sequence[tuple[str, str, bool]],
+        metrics: collections.abc.Sequence[
+            tuple[
+                typing.SupportsInt | typing.SupportsIndex,
+                collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, str]],
+            ]
+        ],
+        session: bool,
+        size: typing.SupportsInt | typing.SupportsIndex,
+        slide: typing.SupportsInt | typing.SupportsIndex,
+        offset: typing.SupportsInt | typing.SupportsIndex,
+        gap: typing.SupportsInt | typing.SupportsIndex,
+        allowed_lateness: typing.SupportsInt | typing.SupportsIndex,
+        discarding: bool,
+        collect_late: bool,
+        max_out_of_orderness: typing.SupportsInt | typing.SupportsIndex | None,
+        parallelism: typing.SupportsInt | typing.SupportsIndex = 1,
+        watermark_interval: typing.SupportsInt | typing.SupportsIndex = 0,
+        watermarks_of: typing.Any = None,
+    ) -> None: ...
+    def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def counts(self) -> dict: ...
+    def drain(self) -> Panes:
+        """
+        The panes since the last call.
+        """
+    def end_of_input(self) -> None: ...
+    def open_arrow(self, data: typing.Any) -> ArrowReader:
+        """
+        Starts reading anything with __arrow_c_stream__.
+        """
+    def push_records(
+        self, records: list, partition: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> None: ...
+    def read_arrow(
+        self,
+        reader: ArrowReader,
+        partition: typing.SupportsInt | typing.SupportsIndex = 0,
+        max_records: typing.SupportsInt | typing.SupportsIndex = 65536,
+    ) -> bool:
+        """
+        Takes the next batch; False at the end of the stream.
+        """
+    def read_ndjson(
+        self, reader: NdjsonReader, max_records: typing.SupportsInt | typing.SupportsIndex = 16384
+    ) -> bool:
+        """
+        Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.
+        """
+    def restore(self, snapshot: bytes) -> None: ...
+    def snapshot(self) -> bytes: ...
+    def take_late(self) -> list:
+        """
+        (position, input index, event time, watermark, key values, windows) since the last call.
+        """
+    @property
+    def live_keys(self) -> int: ...
+    @property
+    def live_slices(self) -> int: ...
+    @property
+    def records_by_shard(self) -> list[int]: ...
+    @property
+    def state_bytes(self) -> int: ...
+    @property
+    def watermark(self) -> int | None: ...
+
+def assign_windows(
+    time: typing.SupportsInt | typing.SupportsIndex,
+    *,
+    size: typing.SupportsInt | typing.SupportsIndex,
+    slide: typing.SupportsInt | typing.SupportsIndex,
+    offset: typing.SupportsInt | typing.SupportsIndex,
+) -> list[tuple[int, int]]:
+    """
+    The windows [start, end) that contain a time, earliest first.
+    """
+
+def parse_iso8601(text: str) -> int | None:
+    """
+    Microseconds since the epoch of an ISO-8601 time, or None.
+    """

@@ -21,7 +21,9 @@ def _text(value: Any) -> str:
 def table_html(names: Sequence[str], rows: Sequence[Sequence[Any]], total: int) -> str:
     """A table of the first rows; `total` says how many there are."""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row) + "</tr>" for row in rows
+    )
     more = f"<p>{len(rows)} of {total} rows</p>" if total > len(rows) else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from . import _core
 from ._core import Accumulator
 from .errors import ConfigurationError
 from .events import GroupingKey
@@ -45,7 +43,7 @@ class Statistic(NamedTuple):
     result_name: str
 
 
-def parse_statistic(name: str, *, prefix: str = "") -> Statistic:
+def parse_statistic(name: object, *, prefix: str = "") -> Statistic:
     """Reads a statistic's name: count, sum, average, min, max, stddev, stddev_sample or any pNN.
 
     >>> parse_statistic("mean"), parse_statistic("p99.90", prefix="cost_")
@@ -67,7 +65,8 @@ Statistic(kind='percentile', percentile=99.9, result_name='cost_p99.9'))
 class Aggregator:
     """Five methods that say how values become a result: `create_accumulator`, `add`, `merge`,
     `get_result` and `name`. Merging the accumulators of two groups of values must give what
-    adding all values to one gives."""
+    adding all values to one gives.
+    """
 
     def create_accumulator(self) -> Any:
         """An accumulator without values."""

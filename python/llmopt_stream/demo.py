@@ -1,6 +1,5 @@
 """The demonstration: `llmopt-stream demo`."""
 
-# ruff: noqa: T201 - printing is the purpose
 from __future__ import annotations
 
 import tempfile

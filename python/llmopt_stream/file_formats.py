@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ._optional import needs
 from .errors import ConfigurationError, PipelineError
 
-__all__ = ["FileFormat", "TableFile", "format_of"]
+if TYPE_CHECKING:
+    from .intake import Intake, Step
+
+__all__ = ["FileFormat", "TableFile", "format_of", "size_of"]
 
 
 class FileFormat(Enum):
@@ -42,10 +47,26 @@ _EXPECTED = (
 )
 
 
-def format_of(path: str, given: str | None, *, required: bool) -> FileFormat | None:
+def size_of(path: str) -> int:
+    """The file's size, 0 where it is unknown; ConfigurationError if the file cannot be opened."""
+    if path == "-":
+        return 0
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "")
+        if not stat.S_ISREG(status.st_mode):
+            return 0  # opening a pipe twice would lose what is in it
+        Path(path).open("rb").close()
+        return status.st_size
+    except OSError as error:
+        raise ConfigurationError(f"FileSource: path {path!r}: {os.strerror(error.errno or 0)}") from error
+
+
+def format_of(path: str, given: str | None) -> FileFormat:
     """The format that is given, or that the extension tells.
 
-    >>> format_of("logs/events.ndjson.gz", None, required=True)
+    >>> format_of("logs/events.ndjson.gz", None)
     <FileFormat.NDJSON: 'ndjson'>
     """
     compressed = path.endswith(tuple(_COMPRESSIONS))
@@ -57,7 +78,7 @@ def format_of(path: str, given: str | None, *, required: bool) -> FileFormat | N
         found: FileFormat | None = FileFormat(given)
     else:
         found = FileFormat.NDJSON if path == "-" else _EXTENSIONS.get(suffix)
-    if found is None and required:
+    if found is None:
         raise ConfigurationError(
             f"FileSource: the extension {suffix!r} of path {path!r} is not known; {_EXPECTED}"
         )
@@ -72,20 +93,17 @@ def format_of(path: str, given: str | None, *, required: bool) -> FileFormat | N
 class TableFile:
     """One file, opened; `fields` are what is needed of it, None for everything."""
 
-    def __init__(self, path: str, format: FileFormat, fields: Sequence[str] | None) -> None:  # noqa: A002
+    def __init__(self, path: str, format: FileFormat, fields: Sequence[str] | None) -> None:
         self._pyarrow = needs("pyarrow", "arrow")
         self._path = path
         self._format = format
         self._fields = fields
-        self._file: BinaryIO | None = None
         self.bytes_read = 0
-        self.total_bytes = 0
-        try:
-            if path != "-":
-                Path(path).open("rb").close()
-                self.total_bytes = Path(path).stat().st_size
-        except OSError as error:
-            raise ConfigurationError(f"FileSource: path {path!r}: {os.strerror(error.errno or 0)}") from error
+        self.total_bytes = size_of(path)
+
+    def steps(self, intake: Intake) -> Step:
+        """Takes the file's records."""
+        return intake.steps(self.batches())
 
     def batches(self) -> Iterator[Any]:
         """The file's record batches, in order."""

@@ -68,6 +68,7 @@ class Intake:
         """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
         return {
             **self.core.counts(),
+            "records_by_shard": self.core.records_by_shard,
             "live_keys": self.core.live_keys,
             "live_slices": self.core.live_slices,
             "state_bytes": self.core.state_bytes,

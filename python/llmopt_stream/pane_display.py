@@ -1,6 +1,5 @@
 """Panes as they complete: a live table on a terminal, one aligned line per pane elsewhere."""
 
-# ruff: noqa: T201 - printing is the purpose
 from __future__ import annotations
 
 import os

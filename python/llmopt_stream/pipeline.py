@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _core
 from ._html import text_html
@@ -72,6 +72,7 @@ class Plan:
     window: WindowAssigner | None = None
     accumulation: str = "accumulating"
     metrics: tuple[_Metric, ...] = ()
+    parallelism: int = 1
 
     def all_metrics(self) -> tuple[_Metric, ...]:
         """The metrics asked for, or the nine statistics of the field `value`."""
@@ -119,7 +120,9 @@ class Plan:
             "time_unit": self.time_unit or "",
             "key_paths": list(self.key),
             "values": [(path, declared.get(path, "float64"), path in declared) for path in fields],
-            "metrics": [(fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()],
+            "metrics": [
+                (fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()
+            ],
             "session": spec.type is WindowType.SESSION,
             "size": spec.size,
             "slide": spec.slide,
@@ -135,6 +138,7 @@ class Plan:
             fingerprint=json.dumps(fingerprint),
             collect_late=collect_late,
             watermarks_of=watermarks_of,
+            parallelism=self.parallelism,
             **settings,
         )
 
@@ -154,14 +158,16 @@ class Plan:
                 "C++" if CoreWatermark.of(watermark) else "Python per record",
             ),
             ("key", ", ".join(self.key) or "none: all records form one group", "C++"),
-            ("window", f"{spec}, {self.accumulation}" if spec else "none yet", "C++"),
+            ("window", f"{spec}, {self.accumulation}" if spec else "none yet", _threads(self.parallelism)),
         ]
         for metric in self.all_metrics():
             names = ", ".join(statistic.result_name for statistic in metric.statistics)
-            stages.append(("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++"))
+            stages.append(
+                ("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++")
+            )
         if self.late_events is not None and self.side_output is not None:
-            stages.append(("late", str(self.side_output), _where_sink(self.side_output)))
-        stages += [("sink", str(sink), _where_sink(sink)) for sink in self.sinks]
+            stages.append(("late", str(self.side_output), _where_to(self.side_output)))
+        stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks]
         if not self.sinks:
             stages.append(("sink", "none yet", "-"))
         width = max(len(what) for _, what, _ in stages)
@@ -175,7 +181,11 @@ def _where(source: Source | None) -> str:
     return "C++" if type(source).open is not Source.open else "C++ decodes, Python yields batches"
 
 
-def _where_sink(sink: Sink) -> str:
+def _threads(parallelism: int) -> str:
+    return "C++" if parallelism == 1 else f"C++, {parallelism} threads"
+
+
+def _where_to(sink: Sink) -> str:
     return "Python per result" if type(sink).send_batch is Sink.send_batch else "Python per batch"
 
 
@@ -189,7 +199,8 @@ def _watermark_text(generator: WatermarkGenerator) -> str:
 
 class StreamPipelineBuilder:
     """Says what a pipeline does, step by step. Each call returns a new builder, so that one can be
-    the start of several. `build()` checks that nothing is missing."""
+    the start of several. `build()` checks that nothing is missing.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -205,15 +216,18 @@ class StreamPipelineBuilder:
         """Where records come from."""
         if not isinstance(source, Source):
             raise ConfigurationError(
-                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or a subclass of Source"
+                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or one of yours"
             )
         return self._but(source=source)
 
     def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
         """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
-        without one, numbers are microseconds, and such as would lie before 1990 are refused."""
+        without one, numbers are microseconds, and such as would lie before 1990 are refused.
+        """
         if unit is not None and unit not in _UNITS:
-            raise ConfigurationError(f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}")
+            raise ConfigurationError(
+                f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}"
+            )
         return self._but(time_field=_path(field, "with_event_time"), time_unit=unit)
 
     def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
@@ -260,13 +274,22 @@ class StreamPipelineBuilder:
 
         >>> builder = create_pipeline().with_tumbling_window("1m", allowed_lateness="10s")
         """
-        return self.with_window(TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness))
+        return self.with_window(
+            TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness)
+        )
 
     def with_sliding_window(
-        self, size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+        self,
+        size: Duration,
+        slide: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
     ) -> StreamPipelineBuilder:
         """Windows of one size that start every `slide`: a record falls in all that overlap there."""
-        return self.with_window(SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness))
+        return self.with_window(
+            SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness)
+        )
 
     def with_session_window(
         self, gap: Duration, *, allowed_lateness: Duration | None = None
@@ -289,9 +312,12 @@ class StreamPipelineBuilder:
 
     def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
         """Whether a window's later panes hold everything so far ("accumulating", the default) or only
-        what is new ("discarding")."""
+        what is new ("discarding").
+        """
         if mode not in ("accumulating", "discarding"):
-            raise ConfigurationError(f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'")
+            raise ConfigurationError(
+                f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'"
+            )
         return self._but(accumulation=mode)
 
     def aggregate(
@@ -304,9 +330,21 @@ class StreamPipelineBuilder:
         """
         names = [aggregations] if isinstance(aggregations, str) else list(aggregations)
         if not names:
-            raise ConfigurationError("aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']")
-        metric = _Metric(_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names))
+            raise ConfigurationError(
+                "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
+            )
+        metric = _Metric(
+            _path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
+        )
         return self._but(metrics=(*self._plan.metrics, metric))
+
+    def with_options(self, *, parallelism: int = 1) -> StreamPipelineBuilder:
+        """How a pipeline runs: `parallelism` threads share the keys. It changes no output."""
+        if type(parallelism) is not int or not 1 <= parallelism <= 256:
+            raise ConfigurationError(
+                f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
+            )
+        return self._but(parallelism=parallelism)
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
         """Where results go; any number of sinks."""
@@ -335,9 +373,7 @@ class StreamPipelineBuilder:
         """The pipeline, ready to run."""
         self.checked()
         if self._plan.source is None:
-            raise ConfigurationError(
-                f"pipeline {self._plan.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
-            )
+            _no_source(self._plan)
         return StreamPipeline(self._plan)
 
     def open(self) -> PushSession:
@@ -382,9 +418,17 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
     return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
 
 
+def _no_source(plan: Plan) -> NoReturn:
+    raise ConfigurationError(
+        f"pipeline {plan.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
+    )
+
+
 def _path(field: Any, setting: str) -> str:
     if not isinstance(field, str) or not all(field.split(".")):
-        raise ConfigurationError(f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'")
+        raise ConfigurationError(
+            f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'"
+        )
     return field
 
 
@@ -417,7 +461,9 @@ class RunSummary:
         return self.records_in / seconds if seconds > 0 else 0.0
 
     def __str__(self) -> str:
-        parts = [f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"]
+        parts = [
+            f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"
+        ]
         parts += [
             f"{count:,} {name.replace('_', ' ')}"
             for name in ("aggregated", "late", "malformed", "filtered", "outside_windows", "shed", "panes")
@@ -452,7 +498,8 @@ class StreamPipeline:
 
     def stop(self) -> None:
         """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
-        not complete do not fire. May be called from any thread."""
+        not complete do not fire. May be called from any thread.
+        """
         self._stop.set()
 
     def open(self) -> PushSession:
@@ -476,9 +523,9 @@ class StreamPipeline:
 
         After `max_events` records exactly (malformed ones included), or after `timeout`, the input counts as
         ended: every window completes. On `stop()`, and on SIGINT or SIGTERM where this is the main thread, the
-        run ends after the batch in hand and windows that are not complete do not fire. A second SIGINT,
-        a second or more later, raises KeyboardInterrupt. Elsewhere than on the main thread signals are left alone. `progress` shows
-        on standard error how far it is.
+        run ends after the batch in hand, and windows that are not complete do not fire. A second SIGINT, a
+        second or more later, raises KeyboardInterrupt. Elsewhere than on the main thread signals are left
+        alone. `progress` shows on standard error how far the run is.
         """
         limits = _Limits.of(max_events, timeout)
         self._begin()
@@ -517,15 +564,15 @@ class StreamPipeline:
         self, limits: _Limits, *, progress: bool, loop: asyncio.AbstractEventLoop | None = None
     ) -> RunSummary:
         plan = self._plan
-        assert plan.source is not None
+        source = plan.source or _no_source(plan)
         intake = Intake(
             plan, watermark=plan.watermark or _DEFAULT_WATERMARK, collect_late=plan.side_output is not None
         )
         started = time.monotonic()
-        step = plan.source.open(intake)
+        step = source.open(intake)
         with (
             Delivery(plan.sinks, plan.side_output, loop=loop) as delivery,
-            progress_display(plan.source.progress, shown=progress) as display,
+            progress_display(source.progress, shown=progress) as display,
         ):
             self._counts = intake.core.counts()
             while not self._stop.is_set():
@@ -578,10 +625,10 @@ class _Limits:
 
     @classmethod
     def of(cls, max_events: int | None, timeout: Duration | None) -> _Limits:
-        if max_events is not None and (
-            isinstance(max_events, bool) or not isinstance(max_events, int) or max_events < 0
-        ):
-            raise ConfigurationError(f"run: max_events: {max_events!r} must be an integer of at least 0, or None")
+        if max_events is not None and (type(max_events) is not int or max_events < 0):
+            raise ConfigurationError(
+                f"run: max_events: {max_events!r} must be an integer of at least 0, or None"
+            )
         return cls(
             sys.maxsize if max_events is None else max_events,
             float("inf") if timeout is None else duration_micros(timeout, "run: timeout") / 1e6,
@@ -594,7 +641,8 @@ class _Limits:
 
 class _StopOnSignals:
     """Lets SIGINT and SIGTERM end a run in good order; elsewhere than on the main thread, and where
-    the program has handlers of its own for SIGTERM, signals are left alone."""
+    the program has handlers of its own for SIGTERM, signals are left alone.
+    """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
@@ -607,7 +655,11 @@ class _StopOnSignals:
 
         def on_signal(number: int, frame: FrameType | None) -> None:
             # Whoever insists is stuck: in a sink, say. Signals in a burst are one.
-            if number == signal.SIGINT and self._first_at is not None and time.monotonic() - self._first_at >= 1:
+            if (
+                number == signal.SIGINT
+                and self._first_at is not None
+                and time.monotonic() - self._first_at >= 1
+            ):
                 raise KeyboardInterrupt
             self._first_at = self._first_at or time.monotonic()
             self._stop.set()

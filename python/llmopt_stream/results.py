@@ -74,7 +74,8 @@ def _window_json(window: Window) -> dict[str, str]:
 class ResultTable:
     """The results of a run, in firing order: `window_start`, `window_end`, each key, each result,
     `pane_timing`, `pane_index`. Any library that reads Arrow streams takes it without copies,
-    say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`."""
+    say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`.
+    """
 
     def __init__(self, panes: _core.Panes) -> None:
         self._panes = panes
@@ -128,12 +129,14 @@ class ResultTable:
 
     def to_polars(self) -> polars.DataFrame:
         """A polars DataFrame (extra `[polars]`)."""
-        return needs("polars", "polars").DataFrame(self)
+        frame: polars.DataFrame = needs("polars", "polars").DataFrame(self)
+        return frame
 
     def to_pandas(self) -> pandas.DataFrame:
         """A pandas DataFrame (extra `[pandas]`)."""
         needs("pandas", "pandas")
-        return self.to_arrow().to_pandas()
+        frame: pandas.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict per result, under the column names."""

@@ -24,7 +24,9 @@ def declared_types(fields: Mapping[str, Any]) -> dict[str, str]:
     for path, kind in fields.items():
         name = kind.__name__ if isinstance(kind, type) else str(kind)
         if name not in _NAMES:
-            raise ConfigurationError(f"with_schema: {path!r}: {kind!r} is not a value type; expected int or float")
+            raise ConfigurationError(
+                f"with_schema: {path!r}: {kind!r} is not a value type; expected int or float"
+            )
         declared[path] = _NAMES[name]
     return declared
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .errors import ConfigurationError
-from .file_formats import FileFormat, TableFile, format_of
+from .file_formats import FileFormat, TableFile, format_of, size_of
+from .intake import UNLIMITED, Step
 from .units import Duration, Time, duration_micros, time_micros
 
 if TYPE_CHECKING:
-    from .intake import Intake, Step
+    from .intake import Intake
 
 __all__ = ["ArrowSource", "FileSource", "GeneratorSource", "IterableSource", "Source"]
 
@@ -58,35 +60,33 @@ class FileSource(Source):
     ConfigurationError before anything runs; an empty NDJSON file is an empty stream.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:  # noqa: A002
+    def __init__(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:
         self._path = os.fspath(path)
         # The files of a pattern such as "events/*" may have extensions although it has none.
-        self._format = format_of(self._path, format, required=not glob.has_magic(self._path))
-        self._files: list[_core.NdjsonReader | TableFile] = []
+        self._format = (
+            None if format is None and glob.has_magic(self._path) else format_of(self._path, format)
+        )
+        self._files: list[_NdjsonFile | TableFile] = []
 
     def _paths(self) -> list[str]:
-        if self._path == "-" or os.path.exists(self._path) or not glob.has_magic(self._path):  # noqa: PTH110
+        if self._path == "-" or Path(self._path).exists() or not glob.has_magic(self._path):
             return [self._path]
-        paths = sorted(glob.glob(self._path, recursive=True))  # noqa: PTH207
+        paths = sorted(glob.glob(self._path, recursive=True))  # noqa: PTH207 (patterns may be absolute)
         if not paths:
             raise ConfigurationError(f"FileSource: path {self._path!r}: no file matches")
         return paths
 
     def open(self, intake: Intake) -> Step:
-        self._files = []
-        for path in self._paths():
-            format = self._format or format_of(path, None, required=True)  # noqa: A001
-            if format is FileFormat.NDJSON:
-                self._files.append(_core.NdjsonReader(path))
-            else:
-                self._files.append(TableFile(path, format, None if intake.collects_late else intake.fields))
-        waiting = (
-            intake.ndjson(file) if isinstance(file, _core.NdjsonReader) else intake.steps(file.batches())
-            for file in self._files
-        )
+        fields = None if intake.collects_late else intake.fields
+        self._files = [
+            _NdjsonFile(path) if format is FileFormat.NDJSON else TableFile(path, format, fields)
+            for path in self._paths()
+            for format in [self._format or format_of(path, None)]
+        ]
+        waiting = (file.steps(intake) for file in self._files)
         current = next(waiting, None)
 
-        def step(max_records: int = 2**31) -> bool:
+        def step(max_records: int = UNLIMITED) -> bool:
             nonlocal current
             while current is not None:
                 if current(max_records):
@@ -101,8 +101,28 @@ class FileSource(Source):
         return min(1.0, sum(file.bytes_read for file in self._files) / total) if total else None
 
     def __str__(self) -> str:
-        format = "by extension" if self._format is None else repr(self._format.value)  # noqa: A001
+        format = "by extension" if self._format is None else repr(self._format.value)
         return f"FileSource({self._path!r}, format={format})"
+
+
+class _NdjsonFile:
+    """One file, which is opened when its turn comes: a pattern may match more than can be open at once."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.total_bytes = size_of(path)
+        self.bytes_read = 0
+
+    def steps(self, intake: Intake) -> Step:
+        reader = _core.NdjsonReader(self._path)
+        take = intake.ndjson(reader)
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            more = take(max_records)
+            self.bytes_read = reader.bytes_read
+            return more
+
+        return step
 
 
 class ArrowSource(Source):
@@ -170,7 +190,7 @@ class IterableSource(Source):
         return batch
 
     def progress(self) -> float | None:
-        total = len(self._records) if hasattr(self._records, "__len__") else 0
+        total = len(self._records) if isinstance(self._records, Sized) else 0
         return self._taken / total if total else None
 
     def __str__(self) -> str:
@@ -204,7 +224,7 @@ class GeneratorSource(Source):
         malformed_share: float = 0.001,
     ) -> None:
         for name, number in (("seed", seed), ("events", events)):
-            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**64:
+            if type(number) is not int or not 0 <= number < 2**64:
                 raise ConfigurationError(
                     f"GeneratorSource: {name}: {number!r} must be an integer from 0 to 2^64 - 1"
                 )

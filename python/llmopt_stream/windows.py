@@ -162,7 +162,11 @@ class WindowAssigner:
 
 
 def _lateness(assigner: str, allowed_lateness: Duration | None) -> int | None:
-    return None if allowed_lateness is None else duration_micros(allowed_lateness, f"{assigner}: allowed_lateness")
+    return (
+        None
+        if allowed_lateness is None
+        else duration_micros(allowed_lateness, f"{assigner}: allowed_lateness")
+    )
 
 
 def _offset(assigner: str, offset: Duration, slide: int) -> int:
@@ -182,7 +186,12 @@ Window('1970-01-01T00:00:05+00:00', '1970-01-01T00:00:15+00:00')]
     """
 
     def __init__(
-        self, size: Duration, slide: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+        self,
+        size: Duration,
+        slide: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
     ) -> None:
         name = type(self).__name__
         every = duration_micros(slide, f"{name}: slide", least=1)
@@ -210,7 +219,9 @@ class TumblingWindowAssigner(SlidingWindowAssigner):
     [Window('2026-01-01T00:06:00+00:00', '2026-01-01T00:11:00+00:00')]
     """
 
-    def __init__(self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None) -> None:
+    def __init__(
+        self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+    ) -> None:
         duration_micros(size, f"{type(self).__name__}: size", least=1)
         super().__init__(size, size, offset=offset, allowed_lateness=allowed_lateness)
         self.spec = replace(self.spec, type=WindowType.TUMBLING)
@@ -239,7 +250,9 @@ class SessionWindowAssigner(WindowAssigner):
         return [Window(time, time + self.spec.gap)]
 
 
-def tumbling(size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None) -> TumblingWindowAssigner:
+def tumbling(
+    size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+) -> TumblingWindowAssigner:
     """A short form of TumblingWindowAssigner for notebooks.
 
     >>> tumbling("1m").assign("2026-01-01T00:00:30Z")

@@ -138,7 +138,7 @@ def test_one_parquet_file_cannot_hold_results_and_late_events(tmp_path: Path) ->
 
 
 def test_wrong_paths_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ls.ConfigurationError, match="NdjsonSink: path .* is a directory"):
+    with pytest.raises(ls.ConfigurationError, match=r"NdjsonSink: path .* is a directory"):
         ls.NdjsonSink(tmp_path)
-    with pytest.raises(ls.ConfigurationError, match="ParquetSink: path .*: No such file or directory"):
+    with pytest.raises(ls.ConfigurationError, match=r"ParquetSink: path .*: No such file or directory"):
         run(ls.ParquetSink(tmp_path / "no" / "out.parquet"))

@@ -38,7 +38,7 @@ from llmopt_stream.testing import (
 
 KINDS = ("tumbling", "sliding", "session")
 """Of "tumbling", "sliding", "session": the windows that the core has."""
-PARALLELISM = (1,)
+PARALLELISM = (1, 2, 4)
 
 STATISTICS = ["count", "sum", "average", "min", "max", "stddev", "p50", "p95", "p99"]
 EXACT_STATISTICS = ["count", "min", "max", "p50", "p95", "p99"]
@@ -506,3 +506,42 @@ def assert_moments_close(actual: dict[str, Any], expected: dict[str, Any], value
     # Where the values hardly differ, their own rounding is all there is to deviate.
     floor = 1e-12 * float(max(abs(value) for value in values))
     assert abs(actual["stddev"] - expected["stddev"]) <= 1e-9 * expected["stddev"] + floor
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parallelism_changes_nothing_even_with_threads(kind: str) -> None:
+    """Batches beyond a few hundred records are worked on by threads; every shard takes part."""
+    random_ = random.Random(5)
+    records = [
+        {
+            "ts": 20 * number + random_.randint(-150, 150) - (3_000 if number % 50 == 0 else 0),
+            "key": f"k{random_.randrange(40)}",
+            "value": random_.random(),
+        }
+        for number in range(20_000)
+    ]
+    window = {"tumbling": Tumbling(1_000), "sliding": Sliding(1_000, 300), "session": Session(60)}[kind]
+    outputs = []
+    for parallelism in (1, 2, 4):
+        case = Case(window, 200, 100, [])
+        harness = case.harness(parallelism)
+        harness.push(records[:9_000])
+        # A snapshot may be restored with another parallelism.
+        harness = PipelineHarness.restore(case.builder(), harness.snapshot(), parallelism=5 - parallelism)
+        harness.push(records[9_000:])
+        harness.end_of_input()
+        outputs.append(
+            ([repr(pane) for pane in harness.drain()], [late.position for late in harness.drain_late()])
+        )
+        by_shard = harness.metrics["records_by_shard"]
+        assert len(by_shard) == 5 - parallelism
+        assert all(count > 1_000 for count in by_shard)
+        assert (
+            harness.metrics["live_keys"]
+            == harness.metrics["live_slices"]
+            == harness.metrics["state_bytes"]
+            == 0
+        )
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert outputs[0][0]
+    assert outputs[0][1]

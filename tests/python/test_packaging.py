@@ -22,9 +22,11 @@ def run(*command: str | Path) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # The build tools of this environment are used, so that no network is needed.
+    # The build tools of this environment are used, so that no network is needed, and the flags of
+    # `make build`, so that the compiler cache has the objects.
     run(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"),
+        "--config-settings=cmake.define.LLMOPT_STREAM_WERROR=ON",
         *(f"--config-settings=build-dir={folder / 'build'}", "--wheel-dir", folder, ROOT),
     )
     (built,) = folder.glob("*.whl")

@@ -104,7 +104,7 @@ def test_max_events_of_zero_reads_nothing() -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, True, "10"])
 def test_wrong_max_events_are_refused(wrong: Any) -> None:
-    with pytest.raises(ls.ConfigurationError, match="run: max_events: .* must be an integer of at least 0"):
+    with pytest.raises(ls.ConfigurationError, match=r"run: max_events: .* must be an integer of at least 0"):
         builder(ls.IterableSource(RECORDS)).build().run(max_events=wrong)
 
 

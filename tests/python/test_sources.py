@@ -212,17 +212,15 @@ def test_generated_events_are_those_of_the_command_line(tmp_path: Path) -> None:
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
     )
-    run_of = lambda source: (
-        ls.create_pipeline()
-        .with_source(source)
-        .key_by("data.model")
-        .with_tumbling_window("1m")
-        .aggregate("data.latency_ms")
-    )
+
+    def builder(each: ls.Source) -> ls.StreamPipelineBuilder:
+        keyed = ls.create_pipeline().with_source(each).key_by("data.model")
+        return keyed.with_tumbling_window("1m").aggregate("data.latency_ms")
+
     results = []
     for each in (source, ls.FileSource(tmp_path / "e.ndjson"), source):
         sink = ls.CollectSink()
-        summary = run_of(each).with_sink(sink).build().run()
+        summary = builder(each).with_sink(sink).build().run()
         assert summary.records_in == 20_000
         assert summary.malformed == sum(source.counts["malformed"].values()) > 0
         results.append(sink.results)

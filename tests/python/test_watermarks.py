@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import llmopt_stream as ls
@@ -191,7 +192,7 @@ def test_the_plan_says_where_generators_run() -> None:
         in builder(ls.PeriodicWatermarkGenerator("10s", bound)).plan.explain()
     )
     lines = builder(ls.PeriodicWatermarkGenerator("10s", SecondsBehind(1))).plan.explain().splitlines()
-    assert [line for line in lines if "watermark" in line][0].endswith("Python per record")
+    assert next(line for line in lines if "watermark" in line).endswith("Python per record")
 
 
 TIMES = st.lists(st.integers(0, 60), max_size=60)
@@ -222,7 +223,7 @@ def test_batch_cuts_and_snapshots_change_nothing(
 
     parts = PipelineHarness(build)
     edges = sorted({0, saved, len(records), *cuts})
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         part = records[first:last]
         if arrow and part:
             parts.push_batch(pyarrow.Table.from_pylist(part))

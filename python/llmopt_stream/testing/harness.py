@@ -7,14 +7,14 @@ import json
 from datetime import date, datetime
 from typing import Any
 
-from ..errors import CheckpointError, ConfigurationError
-from ..events import GroupingKey
-from ..intake import Intake
-from ..pipeline import StreamPipelineBuilder
-from ..results import AggregationResult, ResultTable
-from ..units import Time, time_micros, to_timedelta
-from ..watermarks import LateEvent, Watermark
-from ..windows import Window
+from llmopt_stream.errors import CheckpointError, ConfigurationError
+from llmopt_stream.events import GroupingKey
+from llmopt_stream.intake import Intake
+from llmopt_stream.pipeline import StreamPipelineBuilder
+from llmopt_stream.results import AggregationResult, ResultTable
+from llmopt_stream.units import Time, time_micros, to_timedelta
+from llmopt_stream.watermarks import LateEvent, Watermark
+from llmopt_stream.windows import Window
 
 __all__ = ["PipelineHarness"]
 
@@ -35,12 +35,14 @@ class PipelineHarness:
     [{'count': 1, 'sum': 3.0}]
     """
 
-    def __init__(self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None) -> None:
-        if parallelism != 1:
-            raise ConfigurationError(f"PipelineHarness: parallelism: {parallelism!r} is not supported; expected 1")
+    def __init__(
+        self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None
+    ) -> None:
         if state_backend is not None:
-            raise ConfigurationError("PipelineHarness: state_backend: only None, for state in memory, is supported")
-        plan = builder.checked().plan
+            raise ConfigurationError(
+                "PipelineHarness: state_backend: only None, for state in memory, is supported"
+            )
+        plan = builder.with_options(parallelism=parallelism).checked().plan
         self._intake = Intake(plan, watermark=plan.watermark, collect_late=True)
         self._core = self._intake.core
         self._processing_time = 0
@@ -123,7 +125,9 @@ def _tagged(value: Any) -> Any:
 
 def _untagged(value: dict[str, Any]) -> Any:
     if "$time" in value:
-        return date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
+        return (
+            date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
+        )
     return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
 
 

@@ -66,7 +66,8 @@ TEST(KeyEncoding, ByteOrderIsTheOrderOfTheValues) {
 }
 
 TEST(KeyEncoding, FieldsCompareFromLeftToRight) {
-    EXPECT_LT(encoded(std::string("a")) + encoded(std::string("z")), encoded(std::string("aa")) + encoded(false));
+    EXPECT_LT(encoded(std::string("a")) + encoded(std::string("z")),
+              encoded(std::string("aa")) + encoded(false));
     EXPECT_LT(encoded(std::int64_t{1}) + encoded(true), encoded(1.5) + encoded(false));
 }
 

@@ -18,9 +18,10 @@ using Kind = Scalar::Kind;
 std::optional<Scalar> scalar_of(const std::string& text) {
     const std::string padded = text + "," + std::string(16, '7');
     Scalar scalar;
-    const bool valid = read_literal_or_number(padded.data(), scalar);
-    EXPECT_EQ(is_literal_or_number(padded.data()), valid) << text;
-    return valid ? std::optional(scalar) : std::nullopt;
+    const char* const end = read_literal_or_number(padded.data(), scalar);
+    EXPECT_EQ(skip_literal_or_number(padded.data()), end) << text;
+    EXPECT_TRUE(end == nullptr || end == padded.data() + text.size()) << text;
+    return end != nullptr ? std::optional(scalar) : std::nullopt;
 }
 
 void expect_double(const std::string& text, double value) {
@@ -130,9 +131,9 @@ TEST(JsonScan, EveryTokenEndIsAccepted) {
     for (const char end : {' ', '\t', '\n', '\r', ',', ':', ']', '}'}) {
         Scalar scalar;
         const std::string number = std::string("12") + end + std::string(16, '7');
-        EXPECT_TRUE(read_literal_or_number(number.data(), scalar)) << static_cast<int>(end);
+        EXPECT_EQ(read_literal_or_number(number.data(), scalar), number.data() + 2) << static_cast<int>(end);
         const std::string literal = std::string("true") + end + std::string(16, '7');
-        EXPECT_TRUE(read_literal_or_number(literal.data(), scalar)) << static_cast<int>(end);
+        EXPECT_EQ(read_literal_or_number(literal.data(), scalar), literal.data() + 4) << static_cast<int>(end);
     }
 }
 

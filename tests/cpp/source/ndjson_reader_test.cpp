@@ -260,7 +260,8 @@ TEST(NdjsonReader, APipeWithoutBytesYetGivesAnEmptyBatchAndLosesNothing) {
         std::string_view rest_;
         bool ready_ = false;
     };
-    const std::string bytes = "\xEF\xBB\xBF" + event(1) + "\r\n" + std::string(kLimit + 20, 'x') + "\n" + event(2);
+    const std::string bytes =
+        "\xEF\xBB\xBF" + event(1) + "\r\n" + std::string(kLimit + 20, 'x') + "\n" + event(2);
     NdjsonReader reader(std::make_unique<SlowPipe>(bytes), 16, kLimit);
     JsonDecoder decoder(microseconds(), kLimit);
     BatchBuilder builder(microseconds());

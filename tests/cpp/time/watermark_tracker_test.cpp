@@ -5,7 +5,8 @@
 namespace llmopt_stream {
 namespace {
 
-std::vector<Timestamp> after(WatermarkTracker& tracker, std::vector<Timestamp> times, std::uint32_t partition = 0) {
+std::vector<Timestamp> after(WatermarkTracker& tracker, std::vector<Timestamp> times,
+                             std::uint32_t partition = 0) {
     std::vector<Timestamp> watermarks;
     tracker.on_records(times, partition, watermarks);
     return watermarks;
@@ -60,7 +61,8 @@ TEST(WatermarkTracker, StepsAreOfEachPartitionAndSurviveARestore) {
 TEST(WatermarkTracker, GivenWatermarksNeverGoBack) {
     WatermarkTracker tracker(std::nullopt);
     std::vector<Timestamp> watermarks;
-    tracker.on_records(std::vector<Timestamp>{1, 2, 3}, 0, watermarks, std::vector<Timestamp>{kMinTimestamp, 7, 3});
+    tracker.on_records(std::vector<Timestamp>{1, 2, 3}, 0, watermarks,
+                       std::vector<Timestamp>{kMinTimestamp, 7, 3});
     EXPECT_EQ(watermarks, (std::vector<Timestamp>{kMinTimestamp, 7, 7}));
     tracker.on_records(std::vector<Timestamp>{1, 2}, 1, watermarks, std::vector<Timestamp>{4, 9});
     EXPECT_EQ(watermarks, (std::vector<Timestamp>{7, 7}));

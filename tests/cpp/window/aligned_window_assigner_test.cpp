@@ -11,8 +11,6 @@ namespace {
 
 using Intervals = std::vector<Interval>;
 
-void PrintTo(const Interval& interval, std::ostream* out) { *out << '[' << interval.start << ", " << interval.end << ')'; }
-
 TEST(AlignedWindowAssigner, EventOnABoundaryBelongsToTheLaterWindow) {
     const AlignedWindowAssigner tumbling(10, 10, 0);
     EXPECT_EQ(tumbling.windows_of(9), (Intervals{{0, 10}}));

@@ -12,7 +12,9 @@
 namespace llmopt_stream {
 namespace {
 
-KeyInterner::Code intern(KeyInterner& keys, const std::string& key) { return keys.intern(key, hash_key(key)); }
+KeyInterner::Code intern(KeyInterner& keys, const std::string& key) {
+    return keys.intern(key, hash_key(key));
+}
 
 TEST(KeyInterner, SameKeyHasOneCode) {
     SizeClassPool pool;

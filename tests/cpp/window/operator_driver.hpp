@@ -24,8 +24,9 @@ struct Record {
     };
     const char* const timing = panes.timing[pane] == PaneTiming::kOnTime ? "on_time" : "late";
     return std::string(panes.key(pane)) + " [" + std::to_string(panes.start[pane]) + "," +
-           std::to_string(panes.end[pane]) + ") count=" + text(panes.results[0]) + " sum=" + text(panes.results[1]) +
-           " " + timing + "#" + std::to_string(panes.index[pane]) + (panes.is_last[pane] != 0 ? " last" : "");
+           std::to_string(panes.end[pane]) + ") count=" + text(panes.results[0]) +
+           " sum=" + text(panes.results[1]) + " " + timing + "#" + std::to_string(panes.index[pane]) +
+           (panes.is_last[pane] != 0 ? " last" : "");
 }
 
 /// Drives an operator that counts and sums, with literal records and watermarks. Keys are used as
@@ -60,7 +61,7 @@ public:
         batch.key = key_indices;
         batch.keys = &keys;
         batch.values = {ValueColumn{FieldType::kFloat64, values, {}, {}}};
-        operator_.on_batch(batch, watermark_after, position_, out_);
+        operator_.on_batch(batch, {watermark_after, position_, {}, {}}, out_);
         position_ += records.size();
     }
 
@@ -87,7 +88,7 @@ public:
     }
     void decode(const std::string& bytes) {
         ByteReader in(bytes);
-        operator_.decode(in);
+        operator_.decode(in, [](std::uint64_t) { return true; });
     }
 
 private:

@@ -60,8 +60,9 @@ TEST(WindowOperator, OutputIsOrderedByWindowEndThenKey) {
     OperatorDriver driver(tumbling(10));
     driver.push({{"b", 15, 1}, {"c", 5, 2}, {"a", 15, 3}, {"a", 5, 4}});
     driver.watermark(100);
-    EXPECT_EQ(driver.panes(), (Panes{"a [0,10) count=1 sum=4 on_time#0 last", "c [0,10) count=1 sum=2 on_time#0 last",
-                                     "a [10,20) count=1 sum=3 on_time#0 last", "b [10,20) count=1 sum=1 on_time#0 last"}));
+    EXPECT_EQ(driver.panes(),
+              (Panes{"a [0,10) count=1 sum=4 on_time#0 last", "c [0,10) count=1 sum=2 on_time#0 last",
+                     "a [10,20) count=1 sum=3 on_time#0 last", "b [10,20) count=1 sum=1 on_time#0 last"}));
 }
 
 TEST(WindowOperator, LateRecordWithinTheLatenessFiresItsWindowAgainAtOnce) {
@@ -100,8 +101,9 @@ TEST(WindowOperator, SlidingWindowsMergeTheSlicesTheyShare) {
     OperatorDriver driver(sliding(10, 5));
     driver.push({{"a", 1, 1}, {"a", 6, 2}, {"a", 11, 4}});
     driver.watermark(kMaxTimestamp);
-    EXPECT_EQ(driver.panes(), (Panes{"a [-5,5) count=1 sum=1 on_time#0 last", "a [0,10) count=2 sum=3 on_time#0 last",
-                                     "a [5,15) count=2 sum=6 on_time#0 last", "a [10,20) count=1 sum=4 on_time#0 last"}));
+    EXPECT_EQ(driver.panes(),
+              (Panes{"a [-5,5) count=1 sum=1 on_time#0 last", "a [0,10) count=2 sum=3 on_time#0 last",
+                     "a [5,15) count=2 sum=6 on_time#0 last", "a [10,20) count=1 sum=4 on_time#0 last"}));
 }
 
 TEST(WindowOperator, RecordMayBeLateForSomeOfItsSlidingWindowsOnly) {
@@ -119,8 +121,8 @@ TEST(WindowOperator, LateRecordFiresEachCompletedSlidingWindowThatHasNotExpired)
     driver.push({{"a", 1, 1}});
     driver.watermark(12);  // [-5, 5) has expired, [0, 10) has fired, [5, 15) is open
     driver.push({{"a", 6, 2}});
-    EXPECT_EQ(driver.panes(), (Panes{"a [-5,5) count=1 sum=1 on_time#0 last", "a [0,10) count=1 sum=1 on_time#0",
-                                     "a [0,10) count=2 sum=3 late#1"}));
+    EXPECT_EQ(driver.panes(), (Panes{"a [-5,5) count=1 sum=1 on_time#0 last",
+                                     "a [0,10) count=1 sum=1 on_time#0", "a [0,10) count=2 sum=3 late#1"}));
     driver.watermark(15);
     EXPECT_EQ(driver.panes(), (Panes{"a [5,15) count=1 sum=2 on_time#0"}));
 }

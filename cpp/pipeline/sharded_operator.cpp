@@ -1,0 +1,224 @@
+#include "pipeline/sharded_operator.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace llmopt_stream {
+namespace {
+
+void append_row(ResultColumn& to, const ResultColumn& from, std::size_t pane) {
+    if (from.present[pane] == 0) {
+        to.append_null();
+    } else if (from.type == FieldType::kInt64) {
+        to.append(from.int64[pane]);
+    } else {
+        to.append(from.float64[pane]);
+    }
+}
+
+void append_pane(PaneTable& to, const PaneTable& from, std::size_t pane) {
+    const std::uint64_t first = pane == 0 ? 0 : from.replaces_ends[pane - 1];
+    to.append(from.key(pane), Interval{from.start[pane], from.end[pane]}, from.fired_at[pane],
+              from.timing[pane], from.index[pane], from.is_last[pane] != 0,
+              std::span(from.replaces).subspan(first, from.replaces_ends[pane] - first));
+    for (std::size_t column = 0; column < to.results.size(); ++column) {
+        append_row(to.results[column], from.results[column], pane);
+    }
+}
+
+void empty(PaneTable& panes) {
+    PaneTable fresh;
+    fresh.results = std::move(panes.results);
+    for (ResultColumn& column : fresh.results) {
+        column.clear();
+    }
+    panes = std::move(fresh);
+}
+
+}  // namespace
+
+ShardedOperator::ShardedOperator(const WindowPlan& plan, const std::vector<MetricRow::Source>& metrics,
+                                 std::size_t shards) {
+    for (std::size_t shard = 0; shard < shards; ++shard) {
+        shards_.push_back(std::make_unique<Shard>(plan, MetricRow(metrics)));
+        shards_.back()->out.panes.results = make_result_columns();
+        shards_.back()->out.skipped_values.resize(metrics.size());
+    }
+}
+
+void ShardedOperator::divide(const RecordBatch& batch) {
+    shard_of_key_.resize(batch.keys->size());
+    for (std::uint32_t key = 0; key < batch.keys->size(); ++key) {
+        shard_of_key_[key] = static_cast<std::uint32_t>(shard_of(batch.keys->hash(key)));
+    }
+    for (const auto& shard : shards_) {
+        shard->stream_record.clear();
+    }
+    for (std::size_t record = 0; record < batch.size; ++record) {
+        shards_[shard_of_key_[batch.key[record]]]->stream_record.push_back(
+            static_cast<std::uint32_t>(record));
+    }
+}
+
+RecordBatch ShardedOperator::gather(Shard& shard, const RecordBatch& batch) {
+    const auto take = [&](auto& to, const auto& from) {
+        to.resize(shard.stream_record.size());
+        for (std::size_t record = 0; record < to.size(); ++record) {
+            to[record] = from[shard.stream_record[record]];
+        }
+    };
+    RecordBatch part;
+    part.size = part.input_records = shard.stream_record.size();
+    part.keys = batch.keys;
+    take(shard.event_time, batch.event_time);
+    take(shard.key, batch.key);
+    part.event_time = shard.event_time;
+    part.key = shard.key;
+    shard.float64.resize(batch.values.size());
+    shard.int64.resize(batch.values.size());
+    shard.present.resize(batch.values.size());
+    for (std::size_t column = 0; column < batch.values.size(); ++column) {
+        const ValueColumn& from = batch.values[column];
+        ValueColumn to{from.type, {}, {}, {}};
+        if (from.type == FieldType::kFloat64) {
+            take(shard.float64[column], from.float64);
+            to.float64 = shard.float64[column];
+        } else {
+            take(shard.int64[column], from.int64);
+            to.int64 = shard.int64[column];
+            if (!from.present.empty()) {
+                take(shard.present[column], from.present);
+                to.present = shard.present[column];
+            }
+        }
+        part.values.push_back(to);
+    }
+    return part;
+}
+
+void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock, WorkerPool* pool,
+                               WindowOutput& out) {
+    if (shards_.size() == 1) {
+        shards_[0]->records += batch.size;
+        shards_[0]->windows.on_batch(batch, clock, out);
+        return;
+    }
+    divide(batch);
+    const auto work = [&](std::size_t index) {
+        Shard& shard = *shards_[index];
+        shard.records += shard.stream_record.size();
+        BatchClock own = clock;
+        own.stream_record = shard.stream_record;
+        shard.windows.on_batch(gather(shard, batch), own, shard.out);
+    };
+    if (pool != nullptr) {
+        pool->run(work);
+    } else {
+        for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+            work(shard);
+        }
+    }
+    collect(out);
+}
+
+void ShardedOperator::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+    if (shards_.size() == 1) {
+        shards_[0]->windows.on_watermark(watermark, position, out);
+        return;
+    }
+    for (const auto& shard : shards_) {
+        shard->windows.on_watermark(watermark, position, shard->out);
+    }
+    collect(out);
+}
+
+void ShardedOperator::collect(WindowOutput& out) {
+    std::vector<std::pair<std::size_t, std::size_t>> panes;  // (shard, pane)
+    const std::size_t late_before = out.late.size();
+    for (std::size_t index = 0; index < shards_.size(); ++index) {
+        WindowOutput& own = shards_[index]->out;
+        for (std::size_t pane = 0; pane < own.panes.size(); ++pane) {
+            panes.emplace_back(index, pane);
+        }
+        std::move(own.late.begin(), own.late.end(), std::back_inserter(out.late));
+        own.late.clear();
+        out.aggregated += std::exchange(own.aggregated, 0);
+        out.late_records += std::exchange(own.late_records, 0);
+        out.outside_windows += std::exchange(own.outside_windows, 0);
+        for (std::size_t metric = 0; metric < own.skipped_values.size(); ++metric) {
+            out.skipped_values[metric] += std::exchange(own.skipped_values[metric], 0);
+        }
+    }
+    std::sort(out.late.begin() + static_cast<std::ptrdiff_t>(late_before), out.late.end(),
+              [](const LateRecord& a, const LateRecord& b) { return a.position < b.position; });
+    if (panes.empty()) {
+        return;
+    }
+    std::sort(panes.begin(), panes.end(), [&](const auto& a, const auto& b) {
+        const PaneTable& first = shards_[a.first]->out.panes;
+        const PaneTable& second = shards_[b.first]->out.panes;
+        if (first.fired_at[a.second] != second.fired_at[b.second]) {
+            return first.fired_at[a.second] < second.fired_at[b.second];
+        }
+        if (first.end[a.second] != second.end[b.second]) {
+            return first.end[a.second] < second.end[b.second];
+        }
+        return first.key(a.second) < second.key(b.second);
+    });
+    for (const auto& [shard, pane] : panes) {
+        append_pane(out.panes, shards_[shard]->out.panes, pane);
+    }
+    for (const auto& shard : shards_) {
+        empty(shard->out.panes);
+    }
+}
+
+std::size_t ShardedOperator::live_keys() const noexcept {
+    return std::transform_reduce(shards_.begin(), shards_.end(), std::size_t{0}, std::plus<>(),
+                                 [](const auto& shard) { return shard->windows.live_keys(); });
+}
+
+std::size_t ShardedOperator::live_slices() const noexcept {
+    return std::transform_reduce(shards_.begin(), shards_.end(), std::size_t{0}, std::plus<>(),
+                                 [](const auto& shard) { return shard->windows.live_slices(); });
+}
+
+std::size_t ShardedOperator::state_bytes() const noexcept {
+    return std::transform_reduce(shards_.begin(), shards_.end(), std::size_t{0}, std::plus<>(),
+                                 [](const auto& shard) { return shard->windows.state_bytes(); });
+}
+
+std::vector<std::uint64_t> ShardedOperator::records_by_shard() const {
+    std::vector<std::uint64_t> records;
+    for (const auto& shard : shards_) {
+        records.push_back(shard->records);
+    }
+    return records;
+}
+
+void ShardedOperator::encode(ByteWriter& out) const {
+    out.write<std::uint64_t>(shards_.size());
+    for (const auto& shard : shards_) {
+        ByteWriter state;
+        shard->windows.encode(state);
+        out.write_bytes(state.bytes());
+    }
+}
+
+void ShardedOperator::decode(ByteReader& in) {
+    const std::uint64_t encoded = in.read_count(sizeof(std::uint64_t));
+    for (std::uint64_t at = 0; at < encoded; ++at) {
+        const std::string_view state = in.read_bytes();
+        for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+            ByteReader reader(state);
+            shards_[shard]->windows.decode(reader,
+                                           [&](std::uint64_t hash) { return shard_of(hash) == shard; });
+            if (reader.remaining() != 0) {
+                ByteReader::corrupt("bytes are left over");
+            }
+        }
+    }
+}
+
+}  // namespace llmopt_stream

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pipeline/worker_pool.hpp"
+#include "window/window_operator.hpp"
+
+namespace llmopt_stream {
+
+/// A window operator whose keys are divided among shards, each with its own keys, slices and
+/// memory, so that threads work on them without locks. Every shard sees every watermark of the
+/// stream, and results are merged by (position that fired, window end, key): the output is
+/// that of one operator, whatever the number of shards.
+class ShardedOperator {
+public:
+    /// `shards` >= 1; one shard costs nothing over a WindowOperator.
+    ShardedOperator(const WindowPlan& plan, const std::vector<MetricRow::Source>& metrics,
+                    std::size_t shards);
+
+    /// See WindowOperator. `pool` has a part for each shard; without one, shards take turns.
+    void on_batch(const RecordBatch& batch, const BatchClock& clock, WorkerPool* pool, WindowOutput& out);
+    void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
+
+    [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
+        return shards_[0]->windows.make_result_columns();
+    }
+    [[nodiscard]] std::size_t live_keys() const noexcept;
+    [[nodiscard]] std::size_t live_slices() const noexcept;
+    [[nodiscard]] std::size_t state_bytes() const noexcept;
+    /// How many records each shard has been given.
+    [[nodiscard]] std::vector<std::uint64_t> records_by_shard() const;
+
+    void encode(ByteWriter& out) const;
+    /// Into a new operator of the same plan; the number of shards may differ.
+    void decode(ByteReader& in);
+
+private:
+    struct Shard {
+        Shard(const WindowPlan& plan, MetricRow row) : windows(plan, std::move(row)) {}
+
+        WindowOperator windows;
+        WindowOutput out;
+        std::uint64_t records = 0;
+
+        // The shard's part of the current batch.
+        std::vector<std::uint32_t> stream_record;
+        std::vector<Timestamp> event_time;
+        std::vector<std::uint32_t> key;
+        std::vector<std::vector<double>> float64;
+        std::vector<std::vector<std::int64_t>> int64;
+        std::vector<std::vector<std::uint8_t>> present;
+    };
+
+    void divide(const RecordBatch& batch);
+    [[nodiscard]] static RecordBatch gather(Shard& shard, const RecordBatch& batch);
+    void collect(WindowOutput& out);
+    [[nodiscard]] std::size_t shard_of(std::uint64_t hash) const noexcept {
+        // The upper half: tables within a shard use the lower bits.
+        return ((hash >> 32) * shards_.size()) >> 32;
+    }
+
+    std::vector<std::unique_ptr<Shard>> shards_;
+    std::vector<std::uint32_t> shard_of_key_;
+};
+
+}  // namespace llmopt_stream
