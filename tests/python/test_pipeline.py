@@ -430,16 +430,16 @@ def test_integer_times_that_look_like_seconds_raise_a_hint() -> None:
 
 def test_unknown_column_of_a_dataframe_is_named() -> None:
     polars = pytest.importorskip("polars")
-    frame = polars.DataFrame({"timestamp": [datetime(2026, 1, 1)], "latency_ms": [1.0]})
-    with pytest.raises(ls.ConfigurationError, match="latncy_ms.*latency_ms"):
+    frame = polars.DataFrame({"timestamp": [datetime(2026, 1, 1, tzinfo=UTC)], "latency_ms": [1.0]})
+    with pytest.raises(ls.ConfigurationError, match=r"latncy_ms.*latency_ms"):
         ls.aggregate(frame, value="latncy_ms", window=MINUTE)
-    with pytest.raises(ls.ConfigurationError, match="timestamp.*a value is"):
+    with pytest.raises(ls.ConfigurationError, match=r"timestamp.*a value is"):
         ls.aggregate(frame, value="timestamp", window=MINUTE)
 
 
 def test_floats_after_integers_ask_for_a_declared_type() -> None:
     polars = pytest.importorskip("polars")
-    time = datetime(2026, 1, 1)
+    time = datetime(2026, 1, 1, tzinfo=UTC)
     frames = [polars.DataFrame({"timestamp": [time], "value": [value]}) for value in (1, 1.5)]
     with pytest.raises(ls.ConfigurationError, match="with_schema"):
         ls.aggregate(ls.ArrowSource(frames), window=MINUTE)

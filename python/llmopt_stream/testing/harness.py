@@ -71,6 +71,10 @@ class PipelineHarness:
         """The panes since the last drain, in firing order."""
         return list(ResultTable(self._core.drain()))
 
+    def discard(self) -> int:
+        """Drops the panes since the last drain and says how many there were."""
+        return len(self._core.drain())
+
     def drain_late(self) -> list[LateEvent]:
         """The records since the last drain that came too late for every window of theirs."""
         return self._intake.take_late()

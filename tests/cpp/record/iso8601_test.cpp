@@ -180,5 +180,20 @@ TEST(Iso8601, ReadsNothingBeyondTheText) {
     }
 }
 
+TEST(Iso8601Parser, WhatItReadBeforeChangesNothing) {
+    const std::vector<std::string> texts = {"1970-01-01T00:00", "1970-01-01T00:00:59.5Z", "2026-01-01T00:00:01Z",
+                                            "2026-01-01T00:00:02.25+01:00", "2026-01-01T00:00", "2026-01-01",
+                                            "2026-01-01T00:00:60Z", "2026-01-01T00:01:00Z", "2026-01-01 00:01:00Z",
+                                            "2026-13-01T00:00:00Z", "2026-01-01T00:00:0", "2026-01-01T00:00:",
+                                            "2026-01-01T00:00Z", "2026-01-01T00:00-02", "", "2026-01-01T00:0"};
+    Iso8601Parser parser;
+    for (const std::string& first : texts) {
+        for (const std::string& second : texts) {
+            EXPECT_EQ(parser.parse(first), parse_iso8601(first)) << first;
+            EXPECT_EQ(parser.parse(second), parse_iso8601(second)) << first << " then " << second;
+        }
+    }
+}
+
 }  // namespace
 }  // namespace llmopt_stream

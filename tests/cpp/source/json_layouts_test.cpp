@@ -114,15 +114,16 @@ TEST(JsonLayouts, OtherNamesStructureOrSpacingAreNot) {
 }
 
 TEST(JsonLayouts, BrokenScalarsAreNotExpected) {
-    Experienced decode({kEvent});
     for (const char* scalar : {"", "01", "1.", ".5", "-", "+1", "1e", "nul", "nulll", "True", "\"", "\"a", "\"\\x\"",
                                "\"\\ud800\"", "\"\\", "\"\\\"", "\"\t\"", "\"\x80\"", "\"\xC3\"", "\"a\"b\"", "1 2",
                                "\"sixteen bytes...\x1F\"", "\"sixteen bytes..\\", "\"sixteen bytes...\xED\xA0\x80\""}) {
+        // After more misses than these a decoder stops to compare for a while.
+        Experienced decode({kEvent});
         EXPECT_EQ(decode(replaced(kEvent, "\"evt-1\"", scalar) + "\n"), std::nullopt) << scalar;
-        EXPECT_EQ(decode(replaced(kEvent, "0}", std::string(scalar) + "}") + "\n"), std::nullopt) << scalar;
+        EXPECT_EQ(decode(replaced(kEvent, "0]", std::string(scalar) + "]") + "\n"), std::nullopt) << scalar;
+        EXPECT_EQ(decode.builder().input_records(), 0U);
+        EXPECT_EQ(decode(kEvent + "\n"), kEvent.size());
     }
-    EXPECT_EQ(decode.builder().input_records(), 0U);
-    EXPECT_EQ(decode(kEvent + "\n"), kEvent.size());
 }
 
 TEST(JsonLayouts, AnUnusableFieldRejectsAnExpectedRecord) {
@@ -187,8 +188,8 @@ TEST(JsonLayouts, MoreLayoutsThanAreKeptAreStillDecoded) {
         }
     }
     EXPECT_EQ(records, 3000U);
-    // i * 7919 % 1000 == 7 for i = 433, 1433, 2433.
-    EXPECT_EQ(sum, 433 + 1433 + 2433);
+    // i * 7919 % 1000 == 7 for i = 753, 1753, 2753.
+    EXPECT_EQ(sum, 753 + 1753 + 2753);
 }
 
 /// What becomes of lines, record by record.
