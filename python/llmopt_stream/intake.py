@@ -180,10 +180,24 @@ class Intake:
             )
 
 
+def _arrow_row(table: Any) -> Any:
+    try:
+        return table.to_pylist()[0]
+    except ValueError:  # nanoseconds, which only pandas has a type for
+        pyarrow = needs("pyarrow", "arrow")
+        fields = [
+            field.with_type(pyarrow.timestamp("us", field.type.tz))
+            if pyarrow.types.is_timestamp(field.type)
+            else field
+            for field in table.schema
+        ]
+        return table.cast(pyarrow.schema(fields), safe=False).to_pylist()[0]
+
+
 def _rows_of(table: Any) -> Callable[[int], Any] | None:
     """The rows of a DataFrame or Arrow table as dicts; None for a stream, which is gone once read."""
     if hasattr(table, "to_pylist") and hasattr(table, "slice"):  # pyarrow
-        return lambda index: table.slice(index, 1).to_pylist()[0]
+        return lambda index: _arrow_row(table.slice(index, 1))
     if hasattr(table, "iloc"):  # pandas
         return lambda index: table.iloc[index].to_dict()
     if hasattr(table, "row") and hasattr(table, "height"):  # polars

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from time import monotonic
 from typing import Any
 
@@ -298,8 +299,8 @@ class LateEvent:
 def plain_json(value: Any) -> Any:
     """Any record as JSON can hold it: times as ISO-8601 text, numbers that are not finite as null.
 
-    >>> plain_json({"at": datetime(2026, 1, 1), "values": (1, float("nan"))})
-    {'at': '2026-01-01T00:00:00', 'values': [1, None]}
+    >>> plain_json({"at": datetime(2026, 1, 1), "values": (1, float("nan"), Decimal("2.5"))})
+    {'at': '2026-01-01T00:00:00', 'values': [1, None, 2.5]}
     """
     if value is None or isinstance(value, str | int):
         return value
@@ -310,7 +311,9 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_json(each) for each in value]
     if isinstance(value, date):
-        return value.isoformat()
+        return value.isoformat() if value == value else None  # pandas' NaT is not itself
+    if isinstance(value, Decimal):
+        return plain_json(float(value))
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import llmopt_stream as ls
@@ -194,3 +195,26 @@ def test_two_sinks_that_collect_do_not_share_their_table() -> None:
     assert len(table) == 1
     assert len(first.results) == len(second.results) == 2
     assert first.results == second.results
+
+
+def test_late_rows_may_have_nanoseconds() -> None:
+    nanos = [3_600_000_000_000, 1_000_000_001]
+    table = pyarrow.table(
+        {"t": pyarrow.array(nanos, pyarrow.timestamp("ns", "UTC")), "k": ["a", "b"], "v": [1.0, 2.0]}
+    )
+    harness = PipelineHarness(builder())
+    harness.push_batch(table)
+    (late,) = harness.drain_late()
+    assert (late.event["k"], late.event["v"], late.lateness) == ("b", 2.0, timedelta(seconds=3599))
+    assert json.loads(late.to_json())["event"]["t"].startswith("1970-01-01T00:00:01")
+
+
+def test_late_events_of_any_type_are_json() -> None:
+    event = ls.FeedbackEvent.from_dict({"id": "e", "timestamp": "2026-01-01T00:00:00Z", "n": Decimal("1.5")})
+    late = ls.LateEvent(event, ls.GroupingKey(), (), ls.Watermark(0), timedelta(0), 0)
+    parsed = json.loads(late.to_json())["event"]
+    assert (parsed["id"], parsed["extra"]) == ("e", {"n": 1.5})
+    missing = ls.LateEvent(
+        {"t": pandas.NaT, "b": b"x", "s": {1}}, ls.GroupingKey(), (), ls.Watermark(0), timedelta(0), 0
+    )
+    assert json.loads(missing.to_json())["event"] == {"t": None, "b": "x", "s": [1]}
