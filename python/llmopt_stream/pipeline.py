@@ -540,8 +540,8 @@ class StreamPipeline:
     ) -> RunSummary:
         """Like run(), in a thread of its own, while the event loop goes on.
 
-        Sinks with `async def` methods run on the caller's loop. Cancelling it stops the run in good order;
-        signals are left alone.
+        Sinks with `async def` methods run on the caller's loop, others in the run's thread. Cancelling it
+        stops the run in good order; signals are left alone.
         """
         limits = _Limits.of(max_events, timeout)
         self._begin()

@@ -218,3 +218,20 @@ def test_late_events_of_any_type_are_json() -> None:
         {"t": pandas.NaT, "b": b"x", "s": {1}}, ls.GroupingKey(), (), ls.Watermark(0), timedelta(0), 0
     )
     assert json.loads(missing.to_json())["event"] == {"t": None, "b": "x", "s": [1]}
+
+
+def test_threads_change_nothing_about_late_events() -> None:
+    records = [
+        {"t": second * 1_000 - (90_000 if second % 7 == 6 else 0), "k": str(second % 13), "v": 1.0}
+        for second in range(100, 3_000)
+    ]
+    outputs = []
+    for parallelism in (1, 3):
+        late = ls.CollectSink()
+        handler = ls.LateEventHandler("5s").with_side_output(late)
+        pipeline = builder().with_options(parallelism=parallelism).with_late_event_handler(handler)
+        pipeline.with_source(ls.IterableSource(records)).build().run()
+        assert all(event.event is records[event.position] for event in late.results)
+        outputs.append(late.results)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 300
