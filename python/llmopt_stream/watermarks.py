@@ -311,7 +311,7 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_json(each) for each in value]
     if isinstance(value, date):
-        return value.isoformat() if value == value else None  # pandas' NaT is not itself
+        return value.isoformat() if value == value else None  # noqa: PLR0124 (pandas' NaT is not itself)
     if isinstance(value, Decimal):
         return plain_json(float(value))
     if isinstance(value, bytes):
