@@ -3,7 +3,8 @@
 set -euo pipefail
 
 python=${PYTHON:-python3}
-packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev libgtest-dev)
+packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev zlib1g-dev libzstd-dev
+    libgtest-dev)
 
 # `install_deps.sh fuzz` adds a clang with libFuzzer, the newest that the system has.
 if [[ ${1:-} == fuzz ]]; then

@@ -28,8 +28,15 @@ static_assert(kMalformedNames.size() == kMalformedKinds);
 /// A pipeline with the decoders that its schema needs.
 class Session {
 public:
-    explicit Session(PipelinePlan plan)
-        : pipeline_(std::move(plan)), builder_(schema()), json_(schema()), records_(schema()) {}
+    /// `watermarks_of(partition, event times)`, where not None, gives a partition's own watermark
+    /// after each of these records, as microseconds.
+    Session(PipelinePlan plan, py::object watermarks_of)
+        : pipeline_(std::move(plan)),
+          builder_(schema()),
+          json_(schema()),
+          records_(schema()),
+          watermarks_of_(std::move(watermarks_of)),
+          has_watermarks_of_(!watermarks_of_.is_none()) {}
 
     [[nodiscard]] Pipeline& pipeline() noexcept { return pipeline_; }
     [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
@@ -47,28 +54,42 @@ public:
         }
     }
 
-    bool read_ndjson(NdjsonReader& reader) {
-        if (!reader.next(json_, builder_)) {
+    bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
+        if (!reader.next(json_, builder_, max_records)) {
             return false;
         }
         push_built(0);
         return true;
     }
 
-    bool read_arrow(ArrowReader& reader, std::uint32_t partition) {
+    bool read_arrow(ArrowReader& reader, std::uint32_t partition, std::size_t max_records) {
         RecordBatch batch;
-        if (!reader.next(batch)) {
+        if (!reader.next(batch, max_records)) {
             return false;
         }
         refuse_suspicious_time(reader);
-        pipeline_.push(batch, reader.malformed(), partition);
+        push(batch, reader.malformed(), partition);
         return true;
     }
 
 private:
     void push_built(std::uint32_t partition) {
         refuse_suspicious_time(builder_);
-        pipeline_.push(builder_.batch(), builder_.malformed(), partition);
+        push(builder_.batch(), builder_.malformed(), partition);
+    }
+
+    void push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
+              std::uint32_t partition) {
+        std::vector<Timestamp> watermarks;
+        if (has_watermarks_of_ && batch.size != 0) {
+            const py::gil_scoped_acquire gil;
+            const std::vector<Timestamp> times(batch.event_time.begin(), batch.event_time.end());
+            watermarks = watermarks_of_(partition, times).cast<std::vector<Timestamp>>();
+            if (watermarks.size() != times.size()) {
+                throw Error(ErrorKind::kPipeline, "a watermark is needed for each record");
+            }
+        }
+        pipeline_.push(batch, malformed, partition, watermarks);
     }
 
     /// A first integer time before 1990 nearly always means another unit, and so that every
@@ -91,6 +112,8 @@ private:
     BatchBuilder builder_;
     JsonDecoder json_;
     PythonRecordDecoder records_;
+    py::object watermarks_of_;
+    bool has_watermarks_of_;
 };
 
 using ValueTuple = std::tuple<std::string, std::string, bool>;
@@ -102,7 +125,8 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
                                       const std::vector<MetricTuple>& metrics, bool session, Duration size,
                                       Duration slide, Duration offset, Duration gap,
                                       Duration allowed_lateness, bool discarding, bool collect_late,
-                                      std::optional<Duration> max_out_of_orderness, std::size_t parallelism) {
+                                      std::optional<Duration> max_out_of_orderness, std::size_t parallelism,
+                                      Duration watermark_interval, py::object watermarks_of) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
     plan.schema.time_path = std::move(time_path);
@@ -124,7 +148,8 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
                    .collect_late = collect_late};
     plan.max_out_of_orderness = max_out_of_orderness;
     plan.parallelism = parallelism;
-    return std::make_unique<Session>(std::move(plan));
+    plan.watermark_interval = watermark_interval;
+    return std::make_unique<Session>(std::move(plan), std::move(watermarks_of));
 }
 
 py::dict counts_of(Session& self) {
@@ -159,7 +184,7 @@ std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
     return reader;
 }
 
-/// (position, event time, watermark, key values, windows)
+/// (position, input index, event time, watermark, key values, windows)
 py::list take_late(Session& self) {
     py::list late;
     for (const LateRecord& record : self.pipeline().take_late()) {
@@ -167,7 +192,7 @@ py::list take_late(Session& self) {
         for (const Interval& window : record.windows) {
             windows.append(py::make_tuple(window.start, window.end));
         }
-        late.append(py::make_tuple(record.position, record.event_time, record.watermark,
+        late.append(py::make_tuple(record.position, record.input_index, record.event_time, record.watermark,
                                    key_tuple(record.key), std::move(windows)));
     }
     return late;
@@ -185,12 +210,15 @@ void bind_pipeline(py::module_& module) {
              py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("metrics"),
              py::arg("session"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
              py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
-             py::arg("max_out_of_orderness"), py::arg("parallelism") = 1)
+             py::arg("max_out_of_orderness"), py::arg("parallelism") = 1,
+             py::arg("watermark_interval") = Duration{0}, py::arg("watermarks_of") = py::none())
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
-        .def("read_ndjson", &Session::read_ndjson, py::arg("reader"), without_gil(),
-             "Takes the next batch; False at the end of the file.")
+        .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),
+             py::arg("max_records") = NdjsonChunk::kMaxBatchRecords, without_gil(),
+             "Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.")
         .def("open_arrow", &open_arrow, py::arg("data"), "Starts reading anything with __arrow_c_stream__.")
-        .def("read_arrow", &Session::read_arrow, py::arg("reader"), py::arg("partition") = 0, without_gil(),
+        .def("read_arrow", &Session::read_arrow, py::arg("reader"), py::arg("partition") = 0,
+             py::arg("max_records") = ArrowReader::kMaxRows, without_gil(),
              "Takes the next batch; False at the end of the stream.")
         .def(
             "advance_watermark",
@@ -203,7 +231,7 @@ void bind_pipeline(py::module_& module) {
             [](Session& self) { return NamedPanes{self.pipeline().take_panes(), self.schema().key_paths}; },
             "The panes since the last call.")
         .def("take_late", &take_late,
-             "(position, event time, watermark, key values, windows) since the last call.")
+             "(position, input index, event time, watermark, key values, windows) since the last call.")
         .def("counts", &counts_of)
         .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
         .def(

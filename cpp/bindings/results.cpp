@@ -86,6 +86,7 @@ void bind_results(py::module_& module) {
         .def("__len__", [](const NamedPanes& self) { return self.panes.size(); })
         .def("row", &row, py::arg("index"),
              "(start, end, key values, {result: value}, timing, index, is_last, replaced intervals).")
+        .def("copy", [](const NamedPanes& self) { return self; })
         .def(
             "append",
             [](NamedPanes& self, NamedPanes& later) {

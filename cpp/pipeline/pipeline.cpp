@@ -14,7 +14,8 @@ constexpr std::size_t kRecordsWorthThreads = 256;
 
 }  // namespace
 
-Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness) {
+Pipeline::Pipeline(PipelinePlan plan)
+    : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness, plan_.watermark_interval) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
 }
@@ -84,10 +85,10 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
 }
 
 void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-                    std::uint32_t partition) {
+                    std::uint32_t partition, std::span<const Timestamp> watermarks) {
     ShardedOperator& windows = window_operator();
     const RecordBatch& records = with_settled_types(batch);
-    watermarks_.on_records(records.event_time, partition, watermark_after_);
+    watermarks_.on_records(records.event_time, partition, watermark_after_, watermarks);
     const bool worth_threads = plan_.parallelism > 1 && records.size >= kRecordsWorthThreads;
     if (worth_threads && !workers_) {
         workers_.emplace(plan_.parallelism);

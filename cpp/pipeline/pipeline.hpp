@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct PipelinePlan {
     std::vector<MetricPlan> metrics;
     /// Absent: watermarks are set explicitly.
     std::optional<Duration> max_out_of_orderness;
+    /// With a bound: how far event time advances between two steps of the watermark; 0: at any record.
+    Duration watermark_interval = 0;
     /// How many threads share the keys. It changes no output.
     std::size_t parallelism = 1;
 };
@@ -66,8 +69,9 @@ public:
 
     /// Takes the next input records, of one partition. `malformed` counts those of them
     /// that are not in the batch. Types are settled as declared if they were not before.
+    /// `watermarks`, where not empty, has the partition's own watermark after each record.
     void push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-              std::uint32_t partition);
+              std::uint32_t partition, std::span<const Timestamp> watermarks = {});
     /// No record with an earlier time is expected any more. Going back is ignored.
     void advance_watermark(Timestamp watermark);
     /// Completes and fires everything.

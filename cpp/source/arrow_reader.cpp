@@ -64,14 +64,14 @@ public:
         }
     }
 
-    [[nodiscard]] bool next(RecordBatch& out) {
+    [[nodiscard]] bool next(RecordBatch& out, std::size_t max_rows) {
         out.owner.reset();
         if (!advance()) {
             out = {};
             return false;
         }
         reuse_memory();
-        const std::size_t size = std::min(kMaxRows, rows_left());
+        const std::size_t size = std::min({kMaxRows, max_rows, rows_left()});
         read(size, out);
         row_ += size;
         return true;
@@ -204,7 +204,9 @@ const std::vector<FieldType>& ArrowReader::value_types() const noexcept {
     return implementation_->value_types();
 }
 
-bool ArrowReader::next(RecordBatch& out) { return implementation_->next(out); }
+bool ArrowReader::next(RecordBatch& out, std::size_t max_rows) {
+    return implementation_->next(out, max_rows);
+}
 
 const std::array<std::uint64_t, kMalformedKinds>& ArrowReader::malformed() const noexcept {
     return implementation_->malformed();

@@ -40,11 +40,11 @@ public:
     /// The type of each value column, in the order of the schema.
     [[nodiscard]] const std::vector<FieldType>& value_types() const noexcept;
 
-    /// Fills `out` with the next batch that has input records; false at the end of the
-    /// stream. The batch is valid until the next call, and beyond it as long as `out.owner`
-    /// is kept. Throws Error(kPipeline) with the stream's own text when it fails, and where
-    /// an array does not fit the stream's schema.
-    [[nodiscard]] bool next(RecordBatch& out);
+    /// Fills `out` with the next batch that has input records, at most `max_rows` and never
+    /// more than kMaxRows of them (max_rows > 0 is required); false at the end of the stream. The batch is
+    /// valid until the next call, and beyond it as long as `out.owner` is kept. Throws Error(kPipeline) with
+    /// the stream's own text when it fails, and where an array does not fit the stream's schema.
+    [[nodiscard]] bool next(RecordBatch& out, std::size_t max_rows = kMaxRows);
 
     /// How many records of the last batch were dropped, by reason.
     [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept;

@@ -1,6 +1,7 @@
 #include "source/byte_stream.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ FileByteStream::FileByteStream(std::string path) : path_(std::move(path)) {
     }
     if (S_ISREG(status.st_mode)) {
         total_bytes_ = static_cast<std::uint64_t>(status.st_size);
+        may_have_to_wait_ = false;
     }
 }
 
@@ -54,6 +56,18 @@ std::size_t FileByteStream::read(std::span<char> into) {
             fail(ErrorKind::kPipeline, path_, errno);
         }
     }
+}
+
+bool FileByteStream::wait() {
+    if (!may_have_to_wait_) {
+        return true;
+    }
+    pollfd waiting{.fd = descriptor_, .events = POLLIN, .revents = 0};
+    const int ready = poll(&waiting, 1, static_cast<int>(kPatience.count()));
+    if (ready < 0 && errno != EINTR) {
+        fail(ErrorKind::kPipeline, path_, errno);
+    }
+    return ready > 0;
 }
 
 std::size_t MemoryByteStream::read(std::span<char> into) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,8 +17,16 @@ public:
     /// Reads at least one byte into `into` and says how many; 0 at the end. Waits while a
     /// pipe is empty, but does not wait to fill `into`. Throws Error(kPipeline).
     [[nodiscard]] virtual std::size_t read(std::span<char> into) = 0;
+    /// Waits a moment, at most kPatience, until read() would not wait; false if it still
+    /// would, or if a signal came. So whoever reads an empty pipe can stop doing so.
+    [[nodiscard]] virtual bool wait() { return true; }
+    static constexpr std::chrono::milliseconds kPatience{50};
     /// 0 if unknown.
     [[nodiscard]] virtual std::uint64_t total_bytes() const noexcept { return 0; }
+    /// How many of the total_bytes() were used for the first `delivered` bytes.
+    [[nodiscard]] virtual std::uint64_t bytes_used(std::uint64_t delivered) const noexcept {
+        return delivered;
+    }
 };
 
 /// A file, or standard input for the path "-".
@@ -30,11 +39,13 @@ public:
     FileByteStream& operator=(const FileByteStream&) = delete;
 
     [[nodiscard]] std::size_t read(std::span<char> into) override;
+    [[nodiscard]] bool wait() override;
     [[nodiscard]] std::uint64_t total_bytes() const noexcept override { return total_bytes_; }
 
 private:
     std::string path_;
     int descriptor_ = -1;
+    bool may_have_to_wait_ = true;
     std::uint64_t total_bytes_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "source/ndjson_chunk.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace llmopt_stream {
@@ -9,7 +10,8 @@ bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") ==
 
 }  // namespace
 
-bool NdjsonChunk::decode(JsonDecoder& decoder, BatchBuilder& builder) {
+bool NdjsonChunk::decode(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records) {
+    max_records = std::min(max_records, kMaxBatchRecords);
     builder.clear();
     records_.clear();
     if (oversized_record_first_) {
@@ -19,7 +21,7 @@ bool NdjsonChunk::decode(JsonDecoder& decoder, BatchBuilder& builder) {
         keep({});
     }
     const bool ends_with_newline = begin_ != end_ && buffer_[end_ - 1] == '\n';
-    while (begin_ != end_ && builder.input_records() < kMaxBatchRecords) {
+    while (begin_ != end_ && builder.input_records() < max_records) {
         const char* const at = buffer_.data() + begin_;
         if (ends_with_newline) {
             const std::size_t record_bytes = decoder.decode_expected(rest(), builder);

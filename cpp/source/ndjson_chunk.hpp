@@ -21,9 +21,10 @@ public:
     /// Whether record() will be asked for. Takes effect with the next batch.
     void set_keep_records(bool keep) noexcept { keep_records_ = keep; }
 
-    /// Replaces the batch by the next lines' records, at most kMaxBatchRecords; false, with
-    /// an empty batch, if none are left. Blank lines are no records.
-    bool decode(JsonDecoder& decoder, BatchBuilder& builder);
+    /// Replaces the batch by the next lines' records, at most `max_records` and never more
+    /// than kMaxBatchRecords; false, with an empty batch, if none are left. Blank lines are no
+    /// records. Requires max_records > 0.
+    bool decode(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records = kMaxBatchRecords);
 
     /// The bytes of a record of the last batch, by its place among all input records of that
     /// batch; empty for a line beyond the record limit. Valid until the chunk is refilled.

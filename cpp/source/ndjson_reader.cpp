@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "source/compressed_stream.hpp"
+
 namespace llmopt_stream {
 namespace {
 
@@ -10,8 +12,8 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
 
-NdjsonReader::NdjsonReader(std::string path, std::size_t chunk_bytes, std::size_t max_record_bytes)
-    : NdjsonReader(std::make_unique<FileByteStream>(std::move(path)), chunk_bytes, max_record_bytes) {}
+NdjsonReader::NdjsonReader(const std::string& path, std::size_t chunk_bytes, std::size_t max_record_bytes)
+    : NdjsonReader(open_file(path), chunk_bytes, max_record_bytes) {}
 
 NdjsonReader::NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk_bytes,
                            std::size_t max_record_bytes)
@@ -19,17 +21,24 @@ NdjsonReader::NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk
       chunk_bytes_(std::max<std::size_t>(chunk_bytes, 1)),
       max_record_bytes_(max_record_bytes) {}
 
-bool NdjsonReader::next(JsonDecoder& decoder, BatchBuilder& builder) {
+bool NdjsonReader::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records) {
     // A chunk may have nothing but blank lines.
-    while (!chunk_.decode(decoder, builder)) {
+    while (!chunk_.decode(decoder, builder, max_records)) {
         if (!read_chunk(chunk_)) {
             return false;
+        }
+        if (nothing_yet_) {
+            return true;
         }
     }
     return true;
 }
 
-void NdjsonReader::read_more(NdjsonChunk& chunk) {
+bool NdjsonReader::read_more(NdjsonChunk& chunk) {
+    nothing_yet_ = !stream_->wait();
+    if (nothing_yet_) {
+        return false;
+    }
     const std::size_t needed = chunk.end_ + chunk_bytes_ + kJsonPadding;
     if (chunk.buffer_.size() < needed) {
         // Doubling, because a long line comes here once per chunk_bytes_ of it.
@@ -39,6 +48,7 @@ void NdjsonReader::read_more(NdjsonChunk& chunk) {
     bytes_read_ += bytes;
     at_end_ = bytes == 0;
     chunk.end_ += bytes;
+    return true;
 }
 
 bool NdjsonReader::read_chunk(NdjsonChunk& chunk) {
@@ -46,6 +56,7 @@ bool NdjsonReader::read_chunk(NdjsonChunk& chunk) {
     chunk.begin_ = 0;
     chunk.end_ = 0;
     chunk.oversized_record_first_ = false;
+    nothing_yet_ = false;
     if (at_end_) {
         return false;
     }
@@ -53,7 +64,9 @@ bool NdjsonReader::read_chunk(NdjsonChunk& chunk) {
     // 1. The rest of a line that is too long: drop it.
     while (in_oversized_line_) {
         chunk.end_ = 0;
-        read_more(chunk);
+        if (!read_more(chunk)) {
+            return true;
+        }
         const std::size_t newline = chunk.rest().find('\n');
         if (at_end_ || newline != std::string_view::npos) {
             in_oversized_line_ = false;
@@ -75,7 +88,11 @@ bool NdjsonReader::read_chunk(NdjsonChunk& chunk) {
     std::size_t last_newline = chunk.rest().rfind('\n');
     while (last_newline == std::string_view::npos && !at_end_ && chunk.rest().size() <= longest_line) {
         const std::size_t searched = chunk.rest().size();
-        read_more(chunk);
+        if (!read_more(chunk)) {
+            partial_line_ = chunk.rest();
+            chunk.end_ = chunk.begin_;
+            return true;
+        }
         last_newline = chunk.rest().substr(searched).rfind('\n');
         if (last_newline != std::string_view::npos) {
             last_newline += searched;

@@ -19,15 +19,19 @@ class NdjsonReader {
 public:
     static constexpr std::size_t kDefaultChunkBytes = std::size_t{1} << 18;
 
-    /// A file, or standard input for "-". Throws Error(kConfiguration) if it cannot be opened.
-    explicit NdjsonReader(std::string path, std::size_t chunk_bytes = kDefaultChunkBytes,
+    /// A file, decompressed as its name says, or standard input for "-". Throws Error(kConfiguration) if it
+    /// cannot be opened.
+    explicit NdjsonReader(const std::string& path, std::size_t chunk_bytes = kDefaultChunkBytes,
                           std::size_t max_record_bytes = kMaxRecordBytes);
     explicit NdjsonReader(std::unique_ptr<ByteStream> stream, std::size_t chunk_bytes = kDefaultChunkBytes,
                           std::size_t max_record_bytes = kMaxRecordBytes);
 
     /// Decodes the next records into `builder`, which is cleared first; false at the end of
-    /// the input. Throws Error(kPipeline) if the input cannot be read.
-    bool next(JsonDecoder& decoder, BatchBuilder& builder);
+    /// the input. True with an empty batch means that a pipe has nothing yet (see
+    /// ByteStream::wait). Throws Error(kPipeline) if the input cannot be read. Requires
+    /// max_records > 0.
+    bool next(JsonDecoder& decoder, BatchBuilder& builder,
+              std::size_t max_records = NdjsonChunk::kMaxBatchRecords);
 
     /// Whether record() will be asked for. Takes effect with the next batch.
     void set_keep_records(bool keep) noexcept { chunk_.set_keep_records(keep); }
@@ -37,15 +41,17 @@ public:
     }
 
     /// For decoding in several threads: fills a chunk with the next lines; false at the end of
-    /// the input. Not to be mixed with next().
+    /// the input. The chunk is empty where a pipe has nothing yet. Not to be mixed with next().
     bool read_chunk(NdjsonChunk& chunk);
 
-    [[nodiscard]] std::uint64_t bytes_read() const noexcept { return bytes_read_; }
+    /// Of total_bytes(): for compressed input the compressed ones.
+    [[nodiscard]] std::uint64_t bytes_read() const noexcept { return stream_->bytes_used(bytes_read_); }
     /// 0 if unknown.
     [[nodiscard]] std::uint64_t total_bytes() const noexcept { return stream_->total_bytes(); }
 
 private:
-    void read_more(NdjsonChunk& chunk);
+    /// False if the stream has nothing yet.
+    [[nodiscard]] bool read_more(NdjsonChunk& chunk);
 
     std::unique_ptr<ByteStream> stream_;
     std::size_t chunk_bytes_;
@@ -55,6 +61,7 @@ private:
     bool in_oversized_line_ = false;
     bool at_start_ = true;
     bool at_end_ = false;
+    bool nothing_yet_ = false;
     std::uint64_t bytes_read_ = 0;
 };
 

@@ -43,12 +43,21 @@ from .events import (
     GroupingKey,
     ProcessorEvent,
 )
+from .file_sinks import NdjsonSink, ParquetSink
+from .late import LateEventHandler
 from .notebook import aggregate
 from .pipeline import RunSummary, StreamPipeline, StreamPipelineBuilder, create_pipeline
+from .push_session import PushSession
 from .results import AggregationResult, Pane, ResultTable
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
-from .sources import ArrowSource, FileSource, IterableSource, Source
-from .watermarks import BoundedOutOfOrdernessWatermark, LateEvent, Watermark, WatermarkGenerator
+from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
+from .watermarks import (
+    BoundedOutOfOrdernessWatermark,
+    LateEvent,
+    PeriodicWatermarkGenerator,
+    Watermark,
+    WatermarkGenerator,
+)
 from .windows import (
     SessionWindowAssigner,
     SlidingWindowAssigner,
@@ -84,17 +93,23 @@ __all__ = [
     "FeedbackEvent",
     "FeedbackMetadata",
     "FileSource",
+    "GeneratorSource",
     "GroupingKey",
     "IterableSource",
     "KafkaError",
     "LateEvent",
+    "LateEventHandler",
     "MaxAggregator",
     "MinAggregator",
+    "NdjsonSink",
     "Pane",
+    "ParquetSink",
     "PercentileAggregator",
+    "PeriodicWatermarkGenerator",
     "PipelineError",
     "ProcessorError",
     "ProcessorEvent",
+    "PushSession",
     "ResultTable",
     "RunSummary",
     "SerializationError",

@@ -39,7 +39,7 @@ class Accumulator:
         """
     def average(self) -> None | int | float: ...
     def copy(self) -> Accumulator: ...
-    def decode(self, encoded: str) -> None:
+    def decode(self, encoded: bytes) -> None:
         """
         Replaces the content by encoded bytes.
         """
@@ -93,6 +93,7 @@ class Panes:
         """
         Adds the panes of a later drain of the same pipeline.
         """
+    def copy(self) -> Panes: ...
     def row(self, index: typing.SupportsInt | typing.SupportsIndex) -> tuple:
         """
         (start, end, key values, {result: value}, timing, index, is_last, replaced intervals).
@@ -106,7 +107,20 @@ class NdjsonReader:
     """
     Newline-delimited JSON from a file, or "-" for standard input.
     """
+    @staticmethod
+    def of(next: collections.abc.Callable) -> NdjsonReader:
+        """
+        Reads the bytes that next() returns, until they are empty.
+        """
     def __init__(self, path: str) -> None: ...
+    def record(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> bytes:
+        """
+        The bytes of a record of the last batch, by its place among its input records.
+        """
+    def set_keep_records(self, keep: bool) -> None:
+        """
+        Whether record() will be asked for.
+        """
     @property
     def bytes_read(self) -> int: ...
     @property
@@ -151,7 +165,7 @@ class FeedbackGenerator:
         """
         Whole lines of at most max_bytes, but at least one; empty at the end.
         """
-    def write(self, path: str, progress: typing.Any = None) -> dict:
+    def write(self, path: bytes, progress: typing.Any = None) -> dict:
         """
         Writes all that remains to a file; calls progress(records) every few MiB. Returns counts().
         """
@@ -188,6 +202,9 @@ class Pipeline:
         discarding: bool,
         collect_late: bool,
         max_out_of_orderness: typing.SupportsInt | typing.SupportsIndex | None,
+        parallelism: typing.SupportsInt | typing.SupportsIndex = 1,
+        watermark_interval: typing.SupportsInt | typing.SupportsIndex = 0,
+        watermarks_of: typing.Any = None,
     ) -> None: ...
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def counts(self) -> dict: ...
@@ -204,25 +221,32 @@ class Pipeline:
         self, records: list, partition: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> None: ...
     def read_arrow(
-        self, reader: ArrowReader, partition: typing.SupportsInt | typing.SupportsIndex = 0
+        self,
+        reader: ArrowReader,
+        partition: typing.SupportsInt | typing.SupportsIndex = 0,
+        max_records: typing.SupportsInt | typing.SupportsIndex = 65536,
     ) -> bool:
         """
         Takes the next batch; False at the end of the stream.
         """
-    def read_ndjson(self, reader: NdjsonReader) -> bool:
+    def read_ndjson(
+        self, reader: NdjsonReader, max_records: typing.SupportsInt | typing.SupportsIndex = 16384
+    ) -> bool:
         """
-        Takes the next batch; False at the end of the file.
+        Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.
         """
-    def restore(self, snapshot: str) -> None: ...
+    def restore(self, snapshot: bytes) -> None: ...
     def snapshot(self) -> bytes: ...
     def take_late(self) -> list:
         """
-        (position, event time, watermark, key values, windows) since the last call.
+        (position, input index, event time, watermark, key values, windows) since the last call.
         """
     @property
     def live_keys(self) -> int: ...
     @property
     def live_slices(self) -> int: ...
+    @property
+    def records_by_shard(self) -> list[int]: ...
     @property
     def state_bytes(self) -> int: ...
     @property

@@ -24,6 +24,7 @@ _EXAMPLES = """\
 start here:
   llmopt-stream demo                    a pipeline at work on a million synthetic events
   llmopt-stream demo --trace FILE.csv   the same on a trace of LLM inference requests
+  llmopt-stream run SCRIPT.py           a pipeline of your own
   llmopt-stream COMMAND --help          what a command does, with all its options
 
 exit codes: 0 done, 1 failed, 2 wrong settings
@@ -69,11 +70,70 @@ examples:
 """
 
 
+_SCRIPT = """\
+The script is Python code that has a variable `pipeline`, or a function `build()` that returns
+one: a pipeline or a builder of one. What stands under `if __name__ == "__main__":` is not run.
+Words behind "--" are the script's own arguments (sys.argv).
+"""
+
+_RUN = (
+    """\
+Run the pipeline of a script until its source ends; then every window completes. Results go to
+the pipeline's sinks, the summary and, on a terminal, the progress to standard error.
+
+SIGINT (Ctrl-C) and SIGTERM end the run in good order: results so far reach the sinks, windows
+that are not complete do not fire, and the exit code is 0.
+
+"""
+    + _SCRIPT
+)
+
+_RUN_EXAMPLES = """\
+examples:
+  llmopt-stream run latency.py
+  llmopt-stream run latency.py --max-events 10_000 > results.ndjson
+  llmopt-stream run latency.py -- --model gpt-4o
+  tail -f events.ndjson | llmopt-stream run latency.py --timeout 1h
+
+a script, say latency.py:
+  import llmopt_stream as ls
+
+  pipeline = (
+      ls.create_pipeline("latency")
+      .with_source(ls.FileSource("-"))
+      .key_by("data.model")
+      .with_tumbling_window("1m")
+      .aggregate("data.latency_ms", ["count", "p95"])
+      .with_sink(ls.ConsoleSink())
+  )
+"""
+
+_EXPLAIN = (
+    """\
+Print what the pipeline of a script reads, computes and writes, and where each stage runs: in
+C++, in Python per batch, or in Python per record. Nothing is read or run.
+
+"""
+    + _SCRIPT
+)
+
+_EXPLAIN_EXAMPLES = """\
+examples:
+  llmopt-stream explain latency.py
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 failed, 2 wrong settings."""
     parser = _parser()
+    words = sys.argv[1:] if argv is None else list(argv)
+    # argparse has no way to leave what follows "--" to a script when options stand before it.
+    words, script_arguments = _split_at(words, "--")
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse_args(words)
+        if script_arguments and arguments.command not in {"run", "explain"}:
+            parser.error(f"unrecognized arguments: -- {' '.join(script_arguments)}")
+        arguments.script_arguments = script_arguments
     except SystemExit as finished:  # argparse has said why
         return finished.code if isinstance(finished.code, int) else 0
     if arguments.run is None:
@@ -96,6 +156,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(arguments.command, "interrupted", 1)
 
 
+def _split_at(words: list[str], separator: str) -> tuple[list[str], list[str]]:
+    at = words.index(separator) if separator in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
 def _fail(command: str, message: str, code: int) -> int:
     print(f"llmopt-stream {command}: {message}", file=sys.stderr)
     return code
@@ -111,6 +176,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
+    _add_run(commands)
+    _add_explain(commands)
     _add_generate(commands)
     return parser
 
@@ -194,6 +261,65 @@ def _demo(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) is not None:
             raise ConfigurationError(f"--{option}: a trace is not generated; leave out --{option} or --trace")
     return demo_trace(arguments.trace, keep=arguments.keep)
+
+
+def _add_script(command: argparse.ArgumentParser) -> None:
+    command.add_argument("script", type=Path, metavar="SCRIPT.py", help="the file with the pipeline")
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "run",
+        _run,
+        summary="run the pipeline of a Python script",
+        description=_RUN,
+        examples=_RUN_EXAMPLES,
+    )
+    _add_script(command)
+    command.add_argument(
+        "--max-events", type=_count, metavar="N", help="take exactly N records, as if the input ended there"
+    )
+    command.add_argument(
+        "--timeout",
+        metavar="DURATION",
+        help="stop reading after this time, such as 30s, as if the input ended",
+    )
+    command.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show how far it is (default: on a terminal, unless results are printed there)",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .cli_scripts import run_script
+
+    return run_script(
+        arguments.script,
+        arguments.script_arguments,
+        max_events=arguments.max_events,
+        timeout=arguments.timeout,
+        progress=arguments.progress,
+    )
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "explain",
+        _explain,
+        summary="print the plan of a script's pipeline",
+        description=_EXPLAIN,
+        examples=_EXPLAIN_EXAMPLES,
+    )
+    _add_script(command)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from .cli_scripts import explain_script
+
+    return explain_script(arguments.script, arguments.script_arguments)
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

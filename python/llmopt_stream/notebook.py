@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .aggregates import NINE
+from .intake import Intake
 from .pipeline import create_pipeline
 from .results import ResultTable
 from .sources import source_of
 from .units import Duration
-from .watermarks import BoundedOutOfOrdernessWatermark
+from .watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator
 from .windows import WindowAssigner
 
 __all__ = ["aggregate"]
@@ -25,7 +26,7 @@ def aggregate(
     value: str = "value",
     window: WindowAssigner,
     aggregations: Sequence[str] | str = NINE,
-    watermark: Duration | BoundedOutOfOrdernessWatermark | None = None,
+    watermark: Duration | WatermarkGenerator | None = None,
 ) -> ResultTable:
     """Windowed statistics of a DataFrame, an Arrow table, a file or a list of records.
 
@@ -51,11 +52,11 @@ def aggregate(
         .checked()
         .plan
     )
-    if watermark is not None and not isinstance(watermark, BoundedOutOfOrdernessWatermark):
+    if watermark is not None and not isinstance(watermark, WatermarkGenerator):
         watermark = BoundedOutOfOrdernessWatermark(watermark)
-    core = plan.core(collect_late=False, watermark=watermark)
-    step = source_of(data).open(core)
+    intake = Intake(plan, watermark=watermark, collect_late=False)
+    step = source_of(data).open(intake)
     while step():
         pass
-    core.end_of_input()
-    return ResultTable(core.drain())
+    intake.core.end_of_input()
+    return ResultTable(intake.core.drain())

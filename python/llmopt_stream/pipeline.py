@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,13 +18,22 @@ from typing import Any, NoReturn
 from . import _core
 from ._html import text_html
 from .aggregates import NINE, Statistic, parse_statistic
+from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
-from .results import ResultTable
+from .intake import UNLIMITED, Intake
+from .late import LateEventHandler
+from .progress import progress_display
+from .push_session import PushSession
 from .schemas import declared_types, types_of_event
-from .sinks import Sink, finish
+from .sinks import Sink
 from .sources import Source
 from .units import Duration, duration_micros, duration_text
-from .watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator
+from .watermarks import (
+    BoundedOutOfOrdernessWatermark,
+    CoreWatermark,
+    PartitionedGenerators,
+    WatermarkGenerator,
+)
 from .windows import (
     SessionWindowAssigner,
     SlidingWindowAssigner,
@@ -55,7 +66,8 @@ class Plan:
     time_field: str = "timestamp"
     time_unit: str | None = None
     schema: Mapping[str, str] = field(default_factory=dict)
-    watermark: BoundedOutOfOrdernessWatermark | None = None
+    watermark: WatermarkGenerator | None = None
+    late_events: LateEventHandler | None = None
     key: tuple[str, ...] = ()
     window: WindowAssigner | None = None
     accumulation: str = "accumulating"
@@ -66,8 +78,36 @@ class Plan:
         """The metrics asked for, or the nine statistics of the field `value`."""
         return self.metrics or (_Metric("value", tuple(parse_statistic(name) for name in NINE)),)
 
-    def core(self, *, collect_late: bool, watermark: BoundedOutOfOrdernessWatermark | None) -> _core.Pipeline:
-        """The plan at work. `watermark=None`: watermarks are explicit."""
+    @property
+    def side_output(self) -> Sink | None:
+        """Where late records go."""
+        return None if self.late_events is None else self.late_events.side_output
+
+    def fields(self) -> list[str]:
+        """Every field that is read."""
+        return list(
+            dict.fromkeys([self.time_field, *self.key, *(metric.field for metric in self.all_metrics())])
+        )
+
+    def allowed_lateness(self) -> int:
+        """As the window says, or the handler of late events."""
+        of_window = None if self.window is None else self.window.spec.allowed_lateness
+        of_handler = None if self.late_events is None else self.late_events.allowed_lateness
+        if of_window is not None and of_handler is not None and of_window != of_handler:
+            raise ConfigurationError(
+                f"allowed_lateness: the window says {duration_text(of_window)!r}, LateEventHandler "
+                f"{duration_text(of_handler)!r}; say it once, or the same"
+            )
+        return of_window if of_window is not None else of_handler or 0
+
+    def core(
+        self,
+        *,
+        collect_late: bool,
+        watermark: CoreWatermark | None,
+        watermarks_of: PartitionedGenerators | None = None,
+    ) -> _core.Pipeline:
+        """The plan at work. Without `watermark` and `watermarks_of`, watermarks are explicit."""
         if self.window is None:
             raise ConfigurationError(
                 f"pipeline {self.name!r} has no window: add .with_tumbling_window(size), e.g. with_tumbling_window('1m')"
@@ -88,15 +128,16 @@ class Plan:
             "slide": spec.slide,
             "offset": spec.offset,
             "gap": spec.gap,
-            "allowed_lateness": spec.allowed_lateness or 0,
+            "allowed_lateness": self.allowed_lateness(),
             "discarding": self.accumulation == "discarding",
-            "max_out_of_orderness": None
-            if watermark is None
-            else duration_micros(watermark.max_out_of_orderness, "max_out_of_orderness"),
+            "max_out_of_orderness": None if watermark is None else watermark.max_out_of_orderness,
+            "watermark_interval": 0 if watermark is None else watermark.interval,
         }
+        fingerprint = {**settings, "watermarks_of": None if watermarks_of is None else watermarks_of.name}
         return _core.Pipeline(
-            fingerprint=json.dumps(settings),
+            fingerprint=json.dumps(fingerprint),
             collect_late=collect_late,
+            watermarks_of=watermarks_of,
             parallelism=self.parallelism,
             **settings,
         )
@@ -107,16 +148,14 @@ class Plan:
         declared = {**types_of_event(self.event_type), **self.schema}
         event_time = f"{self.time_field!r}" + (f" in {self.time_unit}" if self.time_unit else "")
         watermark = self.watermark or _DEFAULT_WATERMARK
-        reads = dict.fromkeys([self.time_field, *self.key, *(metric.field for metric in self.all_metrics())])
         stages = [
             ("source", str(self.source) if self.source else "none yet", _where(self.source)),
-            ("decode", f"fields {', '.join(reads)}", "C++"),
+            ("decode", f"fields {', '.join(self.fields())}", "C++"),
             ("event time", event_time, "C++"),
             (
                 "watermark",
-                f"greatest event time − {duration_text(duration_micros(watermark.max_out_of_orderness, ''))}"
-                + ("" if self.watermark else " (default)"),
-                "C++",
+                _watermark_text(watermark) + ("" if self.watermark else " (default)"),
+                "C++" if CoreWatermark.of(watermark) else "Python per record",
             ),
             ("key", ", ".join(self.key) or "none: all records form one group", "C++"),
             ("window", f"{spec}, {self.accumulation}" if spec else "none yet", _threads(self.parallelism)),
@@ -126,7 +165,11 @@ class Plan:
             stages.append(
                 ("aggregate", f"{metric.field} ({declared.get(metric.field, 'float64')}): {names}", "C++")
             )
-        stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks] or [("sink", "none yet", "-")]
+        if self.late_events is not None and self.side_output is not None:
+            stages.append(("late", str(self.side_output), _where_to(self.side_output)))
+        stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks]
+        if not self.sinks:
+            stages.append(("sink", "none yet", "-"))
         width = max(len(what) for _, what, _ in stages)
         lines = [f"{stage:<11}{what:<{width}}  {where}" for stage, what, where in stages]
         return "\n".join([f"pipeline {self.name!r}", *(f"  {line}" for line in lines)])
@@ -143,7 +186,15 @@ def _threads(parallelism: int) -> str:
 
 
 def _where_to(sink: Sink) -> str:
-    return "Python per batch" if type(sink).send is Sink.send else "Python per result"
+    return "Python per result" if type(sink).send_batch is Sink.send_batch else "Python per batch"
+
+
+def _watermark_text(generator: WatermarkGenerator) -> str:
+    settings = CoreWatermark.of(generator)
+    if settings is None:
+        return str(generator)
+    text = f"greatest event time − {duration_text(settings.max_out_of_orderness)}"
+    return text + (f", in steps of {duration_text(settings.interval)}" if settings.interval else "")
 
 
 class StreamPipelineBuilder:
@@ -184,12 +235,26 @@ class StreamPipelineBuilder:
         return self._but(schema={**self._plan.schema, **declared_types(fields)})
 
     def with_watermark_generator(self, generator: WatermarkGenerator) -> StreamPipelineBuilder:
-        """How event time advances; without one, records may be 30 seconds out of order."""
-        if not isinstance(generator, BoundedOutOfOrdernessWatermark):
+        """How event time advances; without one, records may be 30 seconds out of order.
+
+        BoundedOutOfOrdernessWatermark, alone or in a PeriodicWatermarkGenerator, runs in C++; a subclass of
+        WatermarkGenerator is called for every record.
+        """
+        if not isinstance(generator, WatermarkGenerator):
             raise ConfigurationError(
-                f"with_watermark_generator: {generator!r} is not supported; expected BoundedOutOfOrdernessWatermark(duration)"
+                f"with_watermark_generator: {generator!r} is not a WatermarkGenerator; expected "
+                "BoundedOutOfOrdernessWatermark(duration), PeriodicWatermarkGenerator or a subclass of WatermarkGenerator"
             )
         return self._but(watermark=generator)
+
+    def with_late_event_handler(self, handler: LateEventHandler) -> StreamPipelineBuilder:
+        """How long windows take late records, and where later ones go."""
+        if not isinstance(handler, LateEventHandler):
+            raise ConfigurationError(
+                f"with_late_event_handler: {handler!r} is not a LateEventHandler; expected e.g. "
+                "LateEventHandler('60s').with_side_output(CollectSink())"
+            )
+        return self._but(late_events=handler)
 
     def key_by(self, *fields: str) -> StreamPipelineBuilder:
         """Which fields records are grouped by. A record without one of them has null there."""
@@ -275,7 +340,7 @@ class StreamPipelineBuilder:
 
     def with_options(self, *, parallelism: int = 1) -> StreamPipelineBuilder:
         """How a pipeline runs: `parallelism` threads share the keys. It changes no output."""
-        if isinstance(parallelism, bool) or not isinstance(parallelism, int) or not 1 <= parallelism <= 256:
+        if type(parallelism) is not int or not 1 <= parallelism <= 256:
             raise ConfigurationError(
                 f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
             )
@@ -292,7 +357,7 @@ class StreamPipelineBuilder:
     def checked(self) -> StreamPipelineBuilder:
         """Itself, if everything but source and sinks is there and fits together."""
         plan = self._plan
-        plan.core(collect_late=False, watermark=None)
+        plan.core(collect_late=False, watermark=None)  # checks what only the core knows
         taken = [*_TABLE_COLUMNS, *plan.key]
         for metric in plan.all_metrics():
             for statistic in metric.statistics:
@@ -310,6 +375,10 @@ class StreamPipelineBuilder:
         if self._plan.source is None:
             _no_source(self._plan)
         return StreamPipeline(self._plan)
+
+    def open(self) -> PushSession:
+        """A push session: records are handed in by calls, so no source is needed."""
+        return PushSession(self.checked()._plan)
 
     def explain(self) -> str:
         """Prints the plan and where each stage runs, and returns the text."""
@@ -422,11 +491,20 @@ class StreamPipeline:
         """The counters of the current or last run."""
         return dict(self._counts)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the last run ended by `stop()` or a signal, and so before its input did."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
-        not complete do not fire.
+        not complete do not fire. May be called from any thread.
         """
         self._stop.set()
+
+    def open(self) -> PushSession:
+        """A push session: the same plan and sinks, with records handed in by calls instead of a source."""
+        return PushSession(self._plan)
 
     def explain(self) -> str:
         """Prints the plan and where each stage runs, and returns the text."""
@@ -434,52 +512,80 @@ class StreamPipeline:
         print(text)
         return text
 
-    def run(self, *, timeout: Duration | None = None) -> RunSummary:
+    def run(
+        self,
+        *,
+        max_events: int | None = None,
+        timeout: Duration | None = None,
+        progress: bool = False,
+    ) -> RunSummary:
         """Runs until the source ends, then completes every window.
 
-        It ends early, without completing windows, on `stop()`, on SIGINT or SIGTERM (on the main
-        thread), and after `timeout`.
+        After `max_events` records exactly (malformed ones included), or after `timeout`, the input counts as
+        ended: every window completes. On `stop()`, and on SIGINT or SIGTERM where this is the main thread, the
+        run ends after the batch in hand, and windows that are not complete do not fire. A second SIGINT, a
+        second or more later, raises KeyboardInterrupt. Elsewhere than on the main thread signals are left
+        alone. `progress` shows on standard error how far the run is.
         """
-        if not self._running.acquire(blocking=False):
-            raise PipelineError(f"pipeline {self._plan.name!r} is already running")
+        limits = _Limits.of(max_events, timeout)
+        self._begin()
         try:
             with _StopOnSignals(self._stop):
-                return self._run(timeout)
+                return self._run(limits, progress=progress)
         finally:
             self._running.release()
 
-    def _run(self, timeout: Duration | None) -> RunSummary:
+    async def run_async(
+        self, *, max_events: int | None = None, timeout: Duration | None = None, progress: bool = False
+    ) -> RunSummary:
+        """Like run(), in a thread of its own, while the event loop goes on.
+
+        Sinks with `async def` methods run on the caller's loop, others in the run's thread. Cancelling it
+        stops the run in good order; signals are left alone.
+        """
+        limits = _Limits.of(max_events, timeout)
+        self._begin()
+        loop = asyncio.get_running_loop()
+        work = asyncio.ensure_future(asyncio.to_thread(self._run, limits, progress=progress, loop=loop))
+        work.add_done_callback(lambda _: self._running.release())
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([work])
+            raise
+
+    def _begin(self) -> None:
+        if not self._running.acquire(blocking=False):
+            raise PipelineError(f"pipeline {self._plan.name!r} is already running")
+        self._stop.clear()
+
+    def _run(
+        self, limits: _Limits, *, progress: bool, loop: asyncio.AbstractEventLoop | None = None
+    ) -> RunSummary:
         plan = self._plan
         source = plan.source or _no_source(plan)
-        seconds = None if timeout is None else duration_micros(timeout, "run: timeout") / 1e6
-        core = plan.core(collect_late=False, watermark=plan.watermark or _DEFAULT_WATERMARK)
+        intake = Intake(
+            plan, watermark=plan.watermark or _DEFAULT_WATERMARK, collect_late=plan.side_output is not None
+        )
         started = time.monotonic()
-        step = source.open(core)
-        opened: list[Sink] = []
-        try:
-            for sink in plan.sinks:
-                sink.open()
-                opened.append(sink)
-            while True:
-                if self._stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds):
+        step = source.open(intake)
+        with (
+            Delivery(plan.sinks, plan.side_output, loop=loop) as delivery,
+            progress_display(source.progress, shown=progress) as display,
+        ):
+            self._counts = intake.core.counts()
+            while not self._stop.is_set():
+                left = limits.left(self._counts["records_in"], time.monotonic() - started)
+                more = left > 0 and step(left)
+                if not more:
+                    intake.core.end_of_input()
+                delivery.emit(intake)
+                self._counts = intake.core.counts()
+                display.update(self._counts["records_in"])
+                if not more:
                     break
-                if not step():
-                    core.end_of_input()
-                    self._emit(core)
-                    break
-                self._emit(core)
-        finally:
-            for sink in reversed(opened):
-                sink.close()
-        return self._summary(core, timedelta(seconds=time.monotonic() - started))
-
-    def _emit(self, core: _core.Pipeline) -> None:
-        panes = core.drain()
-        self._counts = core.counts()
-        if len(panes) == 0:
-            return
-        for sink in self._plan.sinks:
-            finish(sink.send_batch(ResultTable(panes)))
+        return self._summary(intake.core, timedelta(seconds=time.monotonic() - started))
 
     def _summary(self, core: _core.Pipeline, duration: timedelta) -> RunSummary:
         counts = core.counts()
@@ -510,6 +616,29 @@ class StreamPipeline:
         return text_html(self._plan.explain())
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """After how much a run counts its input as ended."""
+
+    records: int
+    seconds: float
+
+    @classmethod
+    def of(cls, max_events: int | None, timeout: Duration | None) -> _Limits:
+        if max_events is not None and (type(max_events) is not int or max_events < 0):
+            raise ConfigurationError(
+                f"run: max_events: {max_events!r} must be an integer of at least 0, or None"
+            )
+        return cls(
+            sys.maxsize if max_events is None else max_events,
+            float("inf") if timeout is None else duration_micros(timeout, "run: timeout") / 1e6,
+        )
+
+    def left(self, records: int, seconds: float) -> int:
+        """How many records a step may still take."""
+        return 0 if seconds >= self.seconds else min(self.records - records, UNLIMITED)
+
+
 class _StopOnSignals:
     """Lets SIGINT and SIGTERM end a run in good order; elsewhere than on the main thread, and where
     the program has handlers of its own for SIGTERM, signals are left alone.
@@ -518,13 +647,21 @@ class _StopOnSignals:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._previous: dict[int, Any] = {}
+        self._first_at: float | None = None
 
     def __enter__(self) -> None:
-        self._stop.clear()
         if threading.current_thread() is not threading.main_thread():
             return
 
         def on_signal(number: int, frame: FrameType | None) -> None:
+            # Whoever insists is stuck: in a sink, say. Signals in a burst are one.
+            if (
+                number == signal.SIGINT
+                and self._first_at is not None
+                and time.monotonic() - self._first_at >= 1
+            ):
+                raise KeyboardInterrupt
+            self._first_at = self._first_at or time.monotonic()
             self._stop.set()
 
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
+from ._optional import needs
 from .errors import ConfigurationError
 from .events import GroupingKey
 from .windows import Window
@@ -100,6 +101,10 @@ class ResultTable:
     def __iter__(self) -> Iterator[AggregationResult]:
         return (self[index] for index in range(len(self)))
 
+    def copy(self) -> ResultTable:
+        """Another table with the same results, which can grow by itself."""
+        return ResultTable(self._panes.copy())
+
     def extend(self, later: ResultTable) -> None:
         """Adds the results of a later drain of the same pipeline."""
         self._panes.append(later._panes)
@@ -120,15 +125,16 @@ class ResultTable:
 
     def to_arrow(self) -> pyarrow.Table:
         """A pyarrow Table (extra `[arrow]`)."""
-        return _needs("pyarrow", "arrow").table(self)
+        return needs("pyarrow", "arrow").table(self)
 
     def to_polars(self) -> polars.DataFrame:
         """A polars DataFrame (extra `[polars]`)."""
-        return _needs("polars", "polars").DataFrame(self)
+        frame: polars.DataFrame = needs("polars", "polars").DataFrame(self)
+        return frame
 
     def to_pandas(self) -> pandas.DataFrame:
         """A pandas DataFrame (extra `[pandas]`)."""
-        _needs("pandas", "pandas")
+        needs("pandas", "pandas")
         frame: pandas.DataFrame = self.to_arrow().to_pandas()
         return frame
 
@@ -141,7 +147,7 @@ class ResultTable:
 
         `column` is the last result column unless said otherwise.
         """
-        pyplot = _needs("matplotlib.pyplot", "notebook")
+        pyplot = needs("matplotlib.pyplot", "notebook")
         names = self._panes.result_names
         chosen = names[-1] if column is None else column
         if chosen not in names:
@@ -181,12 +187,3 @@ def _flat(result: AggregationResult) -> dict[str, Any]:
         "pane_timing": result.pane.timing,
         "pane_index": result.pane.index,
     }
-
-
-def _needs(module: str, extra: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module} is needed for this: pip install 'llmopt-stream[{extra}]'") from error

@@ -1,79 +1,91 @@
-"""Sinks: where results go."""
+"""Sinks: where results go, and late records."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from .results import AggregationResult, ResultTable
+from .watermarks import LateEvent
 
 __all__ = ["CallbackSink", "CollectSink", "ConsoleSink", "Sink"]
 
 
 class Sink:
     """Where results go. A sink of your own subclasses it with `send(result)`, called for each result,
-    or `send_batch(table)`, called for all results of a batch; either may be `async def`.
+    or `send_batch(table)`, called for all results of a batch; these, `open` and `close` may be `async def`.
+
+    Results are AggregationResults, a batch of them a ResultTable. As the side output of a LateEventHandler
+    a sink takes LateEvents in the same way, a batch of them as a list.
     """
 
-    def open(self) -> None:
+    def open(self) -> Any:
         """Called once before the first result."""
 
-    def send(self, result: AggregationResult) -> Any:
+    def send(self, result: Any) -> Any:
         """Takes one result."""
         raise NotImplementedError(f"{type(self).__name__} needs send(result) or send_batch(table)")
 
-    def send_batch(self, table: ResultTable) -> Any:
+    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> Any:
         """Takes the results of a batch, in firing order."""
-        for result in table:
-            finish(self.send(result))
+        results = iter(table)
+        for result in results:
+            outcome = self.send(result)
+            if inspect.isawaitable(outcome):
+                return self._send_rest(outcome, results)
+        return None
 
-    def close(self) -> None:
-        """Called once after the last result, also when the run failed."""
+    async def _send_rest(self, outcome: Awaitable[Any], results: Iterator[Any]) -> None:
+        await outcome
+        for result in results:
+            outcome = self.send(result)
+            if inspect.isawaitable(outcome):
+                await outcome
+
+    def close(self) -> Any:
+        """Called once after the last result."""
+
+    def abort(self) -> Any:
+        """Called instead of close() when the run failed; the same unless overridden."""
+        return self.close()
 
     def __str__(self) -> str:
         return type(self).__name__
 
 
-def finish(outcome: Any) -> None:
-    """Waits for the outcome of an `async def`."""
-    if inspect.isawaitable(outcome):
-
-        async def wait() -> None:
-            await outcome
-
-        asyncio.run(wait())
-
-
 class CollectSink(Sink):
-    """Keeps all results: `table` for DataFrames, `results` one by one."""
+    """Keeps all results: `table` for DataFrames, `results` one by one, late events included."""
 
     def __init__(self) -> None:
         self.table: ResultTable | None = None
+        self._late: list[LateEvent] = []
 
     def open(self) -> None:
         self.table = None
+        self._late = []
 
-    def send_batch(self, table: ResultTable) -> None:
-        if self.table is None:
-            self.table = table
+    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+        if not isinstance(table, ResultTable):
+            self._late.extend(table)
+        elif self.table is None:
+            self.table = table.copy()  # other sinks have the same one
         else:
             self.table.extend(table)
 
     @property
-    def results(self) -> list[AggregationResult]:
-        return [] if self.table is None else list(self.table)
+    def results(self) -> list[Any]:
+        return [*([] if self.table is None else self.table), *self._late]
 
 
 class CallbackSink(Sink):
     """Calls a function, or awaits a coroutine function, with each result."""
 
-    def __init__(self, fn: Callable[[AggregationResult], Any]) -> None:
+    def __init__(self, fn: Callable[[Any], Any]) -> None:
         self._fn = fn
 
-    def send(self, result: AggregationResult) -> Any:
+    def send(self, result: AggregationResult | LateEvent) -> Any:
         return self._fn(result)
 
     def __str__(self) -> str:
@@ -86,7 +98,7 @@ class ConsoleSink(Sink):
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
 
-    def send_batch(self, table: ResultTable) -> None:
+    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
         stream = self._stream or sys.stdout
         stream.write("".join(f"{result.to_json()}\n" for result in table))
         stream.flush()

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Sized
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .errors import ConfigurationError
+from .file_formats import FileFormat, TableFile, format_of, size_of
+from .intake import UNLIMITED, Step
+from .units import Duration, Time, duration_micros, time_micros
 
-__all__ = ["ArrowSource", "FileSource", "IterableSource", "Source"]
+if TYPE_CHECKING:
+    from .intake import Intake
 
-_FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson"}
-
-Step = Callable[[], bool]
-"""Lets the pipeline take the next batch; False at the end."""
+__all__ = ["ArrowSource", "FileSource", "GeneratorSource", "IterableSource", "Source"]
 
 
 class Source:
     """Where records come from.
 
     A source of your own subclasses it and yields batches: lists of records (dicts, dataclasses,
-    pydantic models, msgspec structs), or anything with `__arrow_c_stream__`.
+    pydantic models, msgspec structs), or anything with `__arrow_c_stream__`. While it waits for a batch
+    a run cannot end, so one that waits long should yield an empty list now and then.
 
     >>> class Countdown(Source):
     ...     def batches(self):
@@ -35,27 +38,9 @@ class Source:
         """The batches, in order."""
         raise NotImplementedError
 
-    def open(self, pipeline: _core.Pipeline) -> Step:
+    def open(self, intake: Intake) -> Step:
         """Starts from the beginning. Only the sources of this module need another way in than batches()."""
-        batches = iter(self.batches())
-        reader: _core.ArrowReader | None = None
-
-        def step() -> bool:
-            nonlocal reader
-            if reader is not None:
-                if pipeline.read_arrow(reader):
-                    return True
-                reader = None
-            batch = next(batches, None)
-            if batch is None:
-                return False
-            if hasattr(batch, "__arrow_c_stream__"):
-                reader = pipeline.open_arrow(batch)
-            else:
-                pipeline.push_records(batch if isinstance(batch, list) else list(batch))
-            return True
-
-        return step
+        return intake.steps(iter(self.batches()))
 
     def progress(self) -> float | None:
         """How much of the input has been read, from 0 to 1; None where nobody knows."""
@@ -66,55 +51,78 @@ class Source:
 
 
 class FileSource(Source):
-    """Newline-delimited JSON from a file, from several by a pattern, or from standard input ("-").
+    """A file, several by a pattern, or standard input ("-", newline-delimited JSON or CSV).
 
-    Files of a pattern are read in the order of their names, as one stream. A file that is missing
-    or cannot be read is a ConfigurationError before anything runs; an empty one is an empty stream.
+    The format is told by the extension (.ndjson, .jsonl or .json; .csv; .parquet; .arrow, .feather or .ipc)
+    unless `format` says it; NDJSON and CSV may be compressed (.gz, .zst). CSV, Parquet and Arrow are read
+    by pyarrow (extra `[arrow]`), with the column types that it infers or finds. Files of a pattern are read
+    in the order of their names, as one stream. A file that is missing or cannot be read is a
+    ConfigurationError before anything runs; an empty NDJSON file is an empty stream.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, format: str | None = None) -> None:
         self._path = os.fspath(path)
-        suffix = Path(self._path).suffix
-        self._format = format or ("ndjson" if self._path == "-" else _FORMATS.get(suffix))
-        if self._format != "ndjson":
-            given = f"format {format!r}" if format else f"the extension {suffix!r} of path {self._path!r}"
-            raise ConfigurationError(
-                f"FileSource: {given} is not known; expected format='ndjson' (.ndjson, .jsonl, .json)"
-            )
-        self._readers: list[_core.NdjsonReader] = []
-        self._total = 0
+        # The files of a pattern such as "events/*" may have extensions although it has none.
+        self._format = (
+            None if format is None and glob.has_magic(self._path) else format_of(self._path, format)
+        )
+        self._files: list[_NdjsonFile | TableFile] = []
 
     def _paths(self) -> list[str]:
         if self._path == "-" or Path(self._path).exists() or not glob.has_magic(self._path):
             return [self._path]
-        paths = sorted(glob.glob(self._path))  # noqa: PTH207 (patterns may be absolute)
+        paths = sorted(glob.glob(self._path, recursive=True))  # noqa: PTH207 (patterns may be absolute)
         if not paths:
             raise ConfigurationError(f"FileSource: path {self._path!r}: no file matches")
         return paths
 
-    def open(self, pipeline: _core.Pipeline) -> Step:
-        self._readers = [_core.NdjsonReader(path) for path in self._paths()]
-        self._total = sum(reader.total_bytes for reader in self._readers)
-        waiting = iter(self._readers)
-        reader = next(waiting, None)
+    def open(self, intake: Intake) -> Step:
+        fields = None if intake.collects_late else intake.fields
+        self._files = [
+            _NdjsonFile(path) if format is FileFormat.NDJSON else TableFile(path, format, fields)
+            for path in self._paths()
+            for format in [self._format or format_of(path, None)]
+        ]
+        waiting = (file.steps(intake) for file in self._files)
+        current = next(waiting, None)
 
-        def step() -> bool:
-            nonlocal reader
-            while reader is not None:
-                if pipeline.read_ndjson(reader):
+        def step(max_records: int = UNLIMITED) -> bool:
+            nonlocal current
+            while current is not None:
+                if current(max_records):
                     return True
-                reader = next(waiting, None)
+                current = next(waiting, None)
             return False
 
         return step
 
     def progress(self) -> float | None:
-        if self._total == 0:
-            return None
-        return min(1.0, sum(reader.bytes_read for reader in self._readers) / self._total)
+        total = sum(file.total_bytes for file in self._files)
+        return min(1.0, sum(file.bytes_read for file in self._files) / total) if total else None
 
     def __str__(self) -> str:
-        return f"FileSource({self._path!r}, format={self._format!r})"
+        format = "by extension" if self._format is None else repr(self._format.value)
+        return f"FileSource({self._path!r}, format={format})"
+
+
+class _NdjsonFile:
+    """One file, which is opened when its turn comes: a pattern may match more than can be open at once."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.total_bytes = size_of(path)
+        self.bytes_read = 0
+
+    def steps(self, intake: Intake) -> Step:
+        reader = _core.NdjsonReader(self._path)
+        take = intake.ndjson(reader)
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            more = take(max_records)
+            self.bytes_read = reader.bytes_read
+            return more
+
+        return step
 
 
 class ArrowSource(Source):
@@ -142,21 +150,44 @@ class ArrowSource(Source):
 class IterableSource(Source):
     """Records from any iterable: dicts, dataclasses, pydantic models, msgspec structs.
 
-    An iterator can be run once, a list as often as you like.
+    An iterator can be run once, a list as often as you like. Of one that is slow, results do not wait
+    until a batch is full; no more is taken from it than `max_events` of a run.
     """
 
     _BATCH = 1024
+    _PATIENCE_SECONDS = 0.05
 
     def __init__(self, records: Iterable[Any]) -> None:
         self._records = records
         self._taken = 0
+        if not isinstance(records, Iterable):
+            raise ConfigurationError(
+                f"IterableSource: {type(records).__name__} is not iterable; expected e.g. a list of dicts"
+            )
 
-    def batches(self) -> Iterator[list[Any]]:
+    def open(self, intake: Intake) -> Step:
         self._taken = 0
         records = iter(self._records)
-        while batch := list(islice(records, self._BATCH)):
+
+        def step(max_records: int = self._BATCH) -> bool:
+            batch = self._next_batch(records, min(max_records, self._BATCH))
             self._taken += len(batch)
-            yield batch
+            if batch:
+                intake.push_records(batch)
+            return bool(batch)
+
+        return step
+
+    def _next_batch(self, records: Iterator[Any], most: int) -> list[Any]:
+        if hasattr(self._records, "__len__"):
+            return list(islice(records, most))
+        batch: list[Any] = []
+        until = time.monotonic() + self._PATIENCE_SECONDS
+        for record in islice(records, most):
+            batch.append(record)
+            if time.monotonic() >= until:
+                break
+        return batch
 
     def progress(self) -> float | None:
         total = len(self._records) if isinstance(self._records, Sized) else 0
@@ -164,6 +195,77 @@ class IterableSource(Source):
 
     def __str__(self) -> str:
         return f"IterableSource({type(self._records).__name__})"
+
+
+class GeneratorSource(Source):
+    """Synthetic FeedbackEvents in the order of their arrival: slightly out of order, some late, some malformed.
+
+    The same settings always give the same events; they go through the JSON decoder like those of a file.
+
+    >>> from llmopt_stream import create_pipeline
+    >>> pipeline = (create_pipeline().with_source(GeneratorSource(seed=7, events=1_000))
+    ...             .with_tumbling_window("1m").aggregate("data.latency_ms", ["p95"]).build())
+    >>> pipeline.run().records_in
+    1000
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 42,
+        events: int = 1_000_000,
+        start: Time = "2026-01-01T00:00:00Z",
+        events_per_second: float | None = None,
+        models: Sequence[str] | None = None,
+        regions: Sequence[str] | None = None,
+        tenants: int | None = None,
+        max_disorder: Duration = "5s",
+        late_share: float = 0.002,
+        malformed_share: float = 0.001,
+    ) -> None:
+        for name, number in (("seed", seed), ("events", events)):
+            if type(number) is not int or not 0 <= number < 2**64:
+                raise ConfigurationError(
+                    f"GeneratorSource: {name}: {number!r} must be an integer from 0 to 2^64 - 1"
+                )
+        self._events = events
+        self._settings: dict[str, Any] = {
+            "seed": seed,
+            "events": events,
+            "start": time_micros(start, "GeneratorSource: start"),
+            "max_disorder": duration_micros(max_disorder, "GeneratorSource: max_disorder"),
+            "late_share": late_share,
+            "malformed_share": malformed_share,
+        }
+        optional = {
+            "events_per_second": events_per_second,
+            "models": None if models is None else list(models),
+            "regions": None if regions is None else list(regions),
+            "tenants": tenants,
+        }
+        self._settings |= {name: value for name, value in optional.items() if value is not None}
+        self._generator = self._new_generator()  # checks the settings
+
+    def _new_generator(self) -> _core.FeedbackGenerator:
+        try:
+            return _core.FeedbackGenerator(**self._settings)
+        except TypeError as error:
+            raise ConfigurationError(f"GeneratorSource: {error}") from error
+
+    def open(self, intake: Intake) -> Step:
+        self._generator = self._new_generator()
+        return intake.ndjson(_core.NdjsonReader.of(self._generator.next_chunk))
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What has been generated so far: records, late, malformed by kind, bytes."""
+        return self._generator.counts()
+
+    def progress(self) -> float | None:
+        return self.counts["records"] / self._events if self._events else None
+
+    def __str__(self) -> str:
+        return f"GeneratorSource(seed={self._settings['seed']}, events={self._events:_})"
 
 
 def source_of(data: Any) -> Source:

@@ -26,11 +26,13 @@ def test_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert "demo " in text
+    assert "run " in text
+    assert "explain " in text
     assert "generate " in text
     assert "exit codes: 0 done, 1 failed, 2 wrong settings" in text
 
 
-@pytest.mark.parametrize("command", ["demo", "generate"])
+@pytest.mark.parametrize("command", ["demo", "run", "explain", "generate"])
 def test_help_of_a_command_fits_a_narrow_terminal(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
@@ -46,6 +48,7 @@ def test_wrong_settings_name_the_option(tmp_path: Path, capsys: pytest.CaptureFi
     trace = tmp_path / "trace.csv"
     trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n")
     assert "invalid choice: 'dmeo'" in error_of(capsys, "dmeo")
+    assert "unrecognized arguments: -- --events" in error_of(capsys, "generate", "--", "--events")
     assert "--events: 'nine' is not a number" in error_of(capsys, "demo", "--events", "nine")
     assert "--events: '0' is not a number from 1" in error_of(capsys, "demo", "--events", "0")
     assert "--seed: '-1' is not an integer" in error_of(capsys, "demo", "--seed", "-1")

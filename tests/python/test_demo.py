@@ -302,6 +302,6 @@ def test_progress_of_the_generator_may_end_it(tmp_path: Path) -> None:
 
     generator = ls._core.FeedbackGenerator(events=EVENTS)
     with pytest.raises(RuntimeError, match="enough"):
-        generator.write(str(tmp_path / "events.ndjson"), progress=stop)
+        generator.write(bytes(tmp_path / "events.ndjson"), progress=stop)
     assert len(heard) == 1
     assert 0 < heard[0] < EVENTS

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
 from llmopt_stream.errors import CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
+from llmopt_stream.intake import Intake
 from llmopt_stream.pipeline import StreamPipelineBuilder
 from llmopt_stream.results import AggregationResult, ResultTable
 from llmopt_stream.units import Time, time_micros, to_timedelta
@@ -43,25 +43,17 @@ class PipelineHarness:
                 "PipelineHarness: state_backend: only None, for state in memory, is supported"
             )
         plan = builder.with_options(parallelism=parallelism).checked().plan
-        self._core = plan.core(collect_late=True, watermark=plan.watermark)
-        self._key_names = plan.key
-        self._late: list[LateEvent] = []
+        self._intake = Intake(plan, watermark=plan.watermark, collect_late=True)
+        self._core = self._intake.core
         self._processing_time = 0
 
     def push(self, record: Any, *, partition: int = 0) -> None:
         """Takes one record (dict, dataclass, …), or a list of them, of one partition."""
-        records = record if isinstance(record, list) else [record]
-        before = self._records_in()
-        self._core.push_records(records, partition)
-        self._take_late(lambda position: records[position - before])
+        self._intake.push_records(record if isinstance(record, list) else [record], partition)
 
     def push_batch(self, batch: Any, *, partition: int = 0) -> None:
         """Takes the rows of anything with `__arrow_c_stream__`."""
-        before = self._records_in()
-        reader = self._core.open_arrow(batch)
-        while self._core.read_arrow(reader, partition):
-            pass
-        self._take_late(lambda position: _row(batch, position - before))
+        self._intake.push(batch, partition)
 
     def advance_watermark(self, watermark: Time) -> None:
         """No record with an earlier time is expected any more. Going back is ignored."""
@@ -85,30 +77,26 @@ class PipelineHarness:
 
     def drain_late(self) -> list[LateEvent]:
         """The records since the last drain that came too late for every window of theirs."""
-        late, self._late = self._late, []
-        return late
+        return self._intake.take_late()
 
     @property
     def watermark(self) -> Watermark | None:
         """The stream's watermark; None before there is one."""
-        micros = self._core.watermark
-        return None if micros is None else Watermark(micros)
+        return self._intake.watermark
 
     @property
     def metrics(self) -> dict[str, Any]:
         """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
-        return {
-            **self._core.counts(),
-            "records_by_shard": self._core.records_by_shard,
-            "live_keys": self._core.live_keys,
-            "live_slices": self._core.live_slices,
-            "state_bytes": self._core.state_bytes,
-        }
+        return self._intake.metrics()
 
     def snapshot(self) -> bytes:
         """Everything between two steps, results not yet drained included."""
-        late = [_encode_late(event) for event in self._late]
-        header = json.dumps({"processing_time": self._processing_time, "late": late}).encode()
+        parts = {
+            "processing_time": self._processing_time,
+            "late": [_encode_late(event) for event in self._intake.late],
+            "watermark_generators": self._intake.generator_state(),
+        }
+        header = json.dumps(parts, default=_tagged).encode()
         return len(header).to_bytes(8, "little") + header + self._core.snapshot()
 
     @classmethod
@@ -123,37 +111,12 @@ class PipelineHarness:
         try:
             header = json.loads(snapshot[8:end])
             harness._processing_time = header["processing_time"]
-            harness._late = [_decode_late(event) for event in header["late"]]
+            harness._intake.late = [_decode_late(event) for event in header["late"]]
+            generators = json.loads(json.dumps(header["watermark_generators"]), object_hook=_untagged)
+            harness._intake.restore_generators(generators)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
         return harness
-
-    def _records_in(self) -> int:
-        return int(self._core.counts()["records_in"])
-
-    def _take_late(self, record_at: Callable[[int], Any]) -> None:
-        for position, time, watermark, key, windows in self._core.take_late():
-            self._late.append(
-                LateEvent(
-                    event=record_at(position),
-                    key=GroupingKey(zip(self._key_names, key, strict=True)),
-                    windows=tuple(Window(*window) for window in windows),
-                    watermark=Watermark(watermark),
-                    lateness=to_timedelta(watermark - time),
-                    position=position,
-                )
-            )
-
-
-def _row(table: Any, index: int) -> Any:
-    """One row of a DataFrame or Arrow table as a dict."""
-    if hasattr(table, "to_pylist"):  # pyarrow
-        return table.slice(index, 1).to_pylist()[0]
-    if hasattr(table, "row"):  # polars
-        return table.row(index, named=True)
-    if hasattr(table, "iloc"):  # pandas
-        return table.iloc[index].to_dict()
-    return None
 
 
 def _tagged(value: Any) -> Any:
@@ -161,7 +124,7 @@ def _tagged(value: Any) -> Any:
         return {"$time": value.isoformat(), "$date": not isinstance(value, datetime)}
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
-    raise TypeError(f"snapshot: a late record holds a {type(value).__name__}, which a snapshot cannot")
+    raise TypeError(f"a snapshot cannot hold a {type(value).__name__}")
 
 
 def _untagged(value: dict[str, Any]) -> Any:

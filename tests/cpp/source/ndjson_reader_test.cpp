@@ -244,6 +244,54 @@ TEST(NdjsonReader, AReadOfAnyLengthIsEnough) {
     }
 }
 
+TEST(NdjsonReader, APipeWithoutBytesYetGivesAnEmptyBatchAndLosesNothing) {
+    /// Has one byte after each time that it had nothing.
+    class SlowPipe final : public ByteStream {
+    public:
+        explicit SlowPipe(std::string_view bytes) : rest_(bytes) {}
+        bool wait() override { return ready_ = !ready_; }
+        std::size_t read(std::span<char> into) override {
+            const std::size_t bytes = rest_.copy(into.data(), 1);
+            rest_.remove_prefix(bytes);
+            return bytes;
+        }
+
+    private:
+        std::string_view rest_;
+        bool ready_ = false;
+    };
+    const std::string bytes =
+        "\xEF\xBB\xBF" + event(1) + "\r\n" + std::string(kLimit + 20, 'x') + "\n" + event(2);
+    NdjsonReader reader(std::make_unique<SlowPipe>(bytes), 16, kLimit);
+    JsonDecoder decoder(microseconds(), kLimit);
+    BatchBuilder builder(microseconds());
+    std::vector<Timestamp> times;
+    std::uint64_t input_records = 0;
+    std::size_t empty = 0;
+    while (reader.next(decoder, builder)) {
+        const RecordBatch batch = builder.batch();
+        times.insert(times.end(), batch.event_time.begin(), batch.event_time.end());
+        input_records += batch.input_records;
+        empty += batch.input_records == 0 ? 1 : 0;
+    }
+    EXPECT_EQ(times, (std::vector<Timestamp>{1, 2}));
+    EXPECT_EQ(input_records, 3U);
+    EXPECT_EQ(empty, bytes.size());
+}
+
+TEST(NdjsonReader, ABatchHasAtMostAsManyRecordsAsAskedFor) {
+    const std::string bytes = event(1) + "\n[]\n" + event(2) + "\n" + event(3);
+    NdjsonReader reader(std::make_unique<MemoryByteStream>(bytes));
+    JsonDecoder decoder(microseconds());
+    BatchBuilder builder(microseconds());
+    ASSERT_TRUE(reader.next(decoder, builder, 2));
+    EXPECT_EQ(builder.input_records(), 2U);
+    ASSERT_TRUE(reader.next(decoder, builder, 1));
+    EXPECT_EQ(builder.batch().event_time[0], 2);
+    ASSERT_TRUE(reader.next(decoder, builder));
+    EXPECT_EQ(builder.input_records(), 1U);
+}
+
 TEST(NdjsonReader, ABatchIsBoundedHoweverShortTheLinesAre) {
     std::string bytes;
     for (std::size_t i = 0; i < 2 * NdjsonChunk::kMaxBatchRecords + 1; ++i) {

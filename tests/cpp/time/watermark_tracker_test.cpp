@@ -39,6 +39,35 @@ TEST(WatermarkTracker, EndsOfTheTimeRangeAreHeld) {
     EXPECT_EQ(after(tracker, {kMinTimestamp + 1}), (std::vector<Timestamp>{kMinTimestamp}));
 }
 
+TEST(WatermarkTracker, WithAnIntervalItMovesInSteps) {
+    WatermarkTracker tracker(5, 10);
+    // 100 is the first record; 109 is just before the next step, 110 exactly at it.
+    EXPECT_EQ(after(tracker, {100, 109, 105, 110, 119, 125, 134, 135}),
+              (std::vector<Timestamp>{95, 95, 95, 105, 105, 120, 120, 130}));
+}
+
+TEST(WatermarkTracker, StepsAreOfEachPartitionAndSurviveARestore) {
+    WatermarkTracker tracker(0, 10);
+    after(tracker, {100, 105}, 0);
+    after(tracker, {200}, 1);
+    ByteWriter out;
+    tracker.encode(out);
+    WatermarkTracker restored(0, 10);
+    ByteReader in(out.bytes());
+    restored.decode(in);
+    EXPECT_EQ(after(restored, {109, 110}, 0), (std::vector<Timestamp>{100, 110}));
+}
+
+TEST(WatermarkTracker, GivenWatermarksNeverGoBack) {
+    WatermarkTracker tracker(std::nullopt);
+    std::vector<Timestamp> watermarks;
+    tracker.on_records(std::vector<Timestamp>{1, 2, 3}, 0, watermarks,
+                       std::vector<Timestamp>{kMinTimestamp, 7, 3});
+    EXPECT_EQ(watermarks, (std::vector<Timestamp>{kMinTimestamp, 7, 7}));
+    tracker.on_records(std::vector<Timestamp>{1, 2}, 1, watermarks, std::vector<Timestamp>{4, 9});
+    EXPECT_EQ(watermarks, (std::vector<Timestamp>{7, 7}));
+}
+
 TEST(WatermarkTracker, DecodeRestoresWhatEncodeWrote) {
     WatermarkTracker tracker(0);
     after(tracker, {10}, 0);

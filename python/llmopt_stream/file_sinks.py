@@ -1,0 +1,173 @@
+"""Sinks that write a file, which appears as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ._optional import needs
+from .errors import ConfigurationError, PipelineError
+from .results import ResultTable
+from .sinks import Sink
+from .watermarks import LateEvent
+
+__all__ = ["NdjsonSink", "ParquetSink"]
+
+
+class FileSink(Sink):
+    """Writes under a temporary name beside the file, and renames it in the end.
+
+    A reader sees the old file or the whole new one. A run that fails leaves the old one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        if self._path.is_dir():
+            raise ConfigurationError(
+                f"{type(self).__name__}: path {str(path)!r} is a directory; expected a file"
+            )
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        self._file: BinaryIO | None = None
+
+    def open(self) -> None:
+        """Begins a new file."""
+        try:
+            self._file = self._temporary.open("wb")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{type(self).__name__}: path {str(self._path)!r}: {error.strerror}"
+            ) from error
+
+    def close(self) -> None:
+        """Puts the file in its place."""
+        if self._file is None:
+            return
+        try:
+            self.finish(self._file)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary.replace(self._path)
+            self._file = None
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Leaves what was there before."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._temporary.unlink(missing_ok=True)
+
+    def finish(self, file: BinaryIO) -> None:
+        """Writes what is still to be written."""
+
+    @property
+    def file(self) -> BinaryIO:
+        """The file that is being written."""
+        if self._file is None:
+            raise PipelineError(f"{type(self).__name__}: path {str(self._path)!r} is not open")
+        return self._file
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({str(self._path)!r})"
+
+
+class NdjsonSink(FileSink):
+    """Writes one line of JSON per result, or per late event, to a file, which it replaces."""
+
+    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+        """Writes the results of a batch."""
+        self.file.write("".join(f"{result.to_json()}\n" for result in table).encode())
+
+
+class ParquetSink(FileSink):
+    """Writes results as a table, with the columns of ResultTable, to a file, which it replaces (extra `[arrow]`).
+
+    Late events have the columns `event` and `key` (as JSON), `watermark`, `lateness` and `position`. Without
+    any result the file has no columns.
+    """
+
+    _ROWS = 65_536
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._pyarrow = needs("pyarrow", "arrow")
+        self._pending: ResultTable | list[LateEvent] | None = None
+        self._writer: Any = None
+
+    def open(self) -> None:
+        """Begins a new file."""
+        self._pending, self._writer = None, None
+        super().open()
+
+    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+        """Keeps the results of a batch until there are enough for a row group."""
+        if isinstance(table, ResultTable):
+            if self._pending is None:
+                self._pending = table.copy()
+            elif isinstance(self._pending, ResultTable):
+                self._pending.extend(table)
+            else:
+                raise self._mixed()
+        elif self._pending is None:
+            self._pending = list(table)
+        elif isinstance(self._pending, list):
+            self._pending.extend(table)
+        else:
+            raise self._mixed()
+        if len(self._pending) >= self._ROWS:
+            self._write()
+
+    def _mixed(self) -> PipelineError:
+        return PipelineError(
+            f"{self}: one table cannot hold results and late events; give each a sink of its own"
+        )
+
+    def _write(self) -> None:
+        pending = self._pending
+        if pending is None or len(pending) == 0:
+            return
+        table = pending.to_arrow() if isinstance(pending, ResultTable) else self._late_table(pending)
+        self._pending = None if isinstance(pending, ResultTable) else []
+        if self._writer is None:
+            self._writer = needs("pyarrow.parquet", "arrow").ParquetWriter(self.file, table.schema)
+        try:
+            # A key column has the type that its values so far need.
+            self._writer.write_table(table.cast(self._writer.schema))
+        except self._pyarrow.ArrowInvalid as error:
+            raise PipelineError(f"{self}: a key changed its type: {error}") from error
+
+    def _late_table(self, events: Sequence[LateEvent]) -> Any:
+        pyarrow = self._pyarrow
+        dicts = [event.to_dict() for event in events]
+        return pyarrow.table(
+            {
+                "event": [json.dumps(each["event"], ensure_ascii=False) for each in dicts],
+                "key": [json.dumps(each["key"], ensure_ascii=False) for each in dicts],
+                "watermark": pyarrow.array(
+                    [int(event.watermark) for event in events], pyarrow.timestamp("us", "UTC")
+                ),
+                "lateness": pyarrow.array([event.lateness for event in events], pyarrow.duration("us")),
+                "position": [event.position for event in events],
+            }
+        )
+
+    def abort(self) -> None:
+        """Leaves what was there before."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        super().abort()
+
+    def finish(self, file: BinaryIO) -> None:
+        """Writes the last row group and the file's end."""
+        self._write()
+        if self._writer is None:
+            needs("pyarrow.parquet", "arrow").write_table(self._pyarrow.table({}), file)
+        else:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,205 @@
+"""How records get into the core: from sources, push sessions and the harness alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import _core
+from ._optional import needs
+from .events import GroupingKey
+from .units import to_timedelta
+from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
+from .windows import Window
+
+if TYPE_CHECKING:
+    from .pipeline import Plan
+
+__all__ = ["UNLIMITED", "Intake", "Step"]
+
+UNLIMITED = 2**31
+"""More records than any batch has."""
+
+_LIST_BATCH = 4096
+
+
+class Step(Protocol):
+    """Lets the core take the next batch, of at most so many records; False at the end.
+
+    A batch may be empty, where a pipe has nothing yet.
+    """
+
+    def __call__(self, max_records: int = UNLIMITED) -> bool: ...
+
+
+class Intake:
+    """The core of a plan with what Python adds to it: the content of late records, and watermark
+    generators written in Python. `watermark=None`: watermarks are explicit.
+    """
+
+    def __init__(self, plan: Plan, *, watermark: WatermarkGenerator | None, collect_late: bool) -> None:
+        in_core = None if watermark is None else CoreWatermark.of(watermark)
+        self._generators = (
+            PartitionedGenerators(watermark) if watermark is not None and in_core is None else None
+        )
+        self._collect_late = collect_late
+        self._key_names = plan.key
+        self.fields = plan.fields()
+        self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
+        self.late: list[LateEvent] = []
+
+    @property
+    def collects_late(self) -> bool:
+        """Whether whole records are needed, not only the plan's fields."""
+        return self._collect_late
+
+    @property
+    def records_in(self) -> int:
+        return int(self.core.counts()["records_in"])
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """The stream's watermark; None before there is one."""
+        micros = self.core.watermark
+        return None if micros is None else Watermark(micros)
+
+    def metrics(self) -> dict[str, Any]:
+        """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
+        return {
+            **self.core.counts(),
+            "records_by_shard": self.core.records_by_shard,
+            "live_keys": self.core.live_keys,
+            "live_slices": self.core.live_slices,
+            "state_bytes": self.core.state_bytes,
+        }
+
+    def take_late(self) -> list[LateEvent]:
+        """The late records since the last call."""
+        late, self.late = self.late, []
+        return late
+
+    def generator_state(self) -> Any:
+        return None if self._generators is None else self._generators.get_state()
+
+    def restore_generators(self, state: Any) -> None:
+        if self._generators is not None:
+            self._generators.set_state(state)
+
+    def push_records(self, records: list[Any], partition: int = 0) -> None:
+        """Takes a list of records."""
+        if not records:
+            return  # which would settle the types of values
+        before = self.records_in if self._collect_late else 0
+        self.core.push_records(records, partition)
+        self._keep_late(lambda position, _: records[position - before])
+
+    def push(self, data: Any, partition: int = 0) -> None:
+        """Takes all of a batch: a record, a list of them, or anything with `__arrow_c_stream__`."""
+        step = self.step_of(
+            data if hasattr(data, "__arrow_c_stream__") or isinstance(data, list) else [data], partition
+        )
+        while step():
+            pass
+
+    def steps(self, batches: Iterator[Any], partition: int = 0) -> Step:
+        """Takes lists of records and Arrow data as an iterator yields them."""
+        current: Step | None = None
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            nonlocal current
+            while current is None or not current(max_records):
+                batch = next(batches, None)
+                if batch is None:
+                    current = None
+                    return False
+                current = self.step_of(batch, partition)
+            return True
+
+        return step
+
+    def step_of(self, batch: Any, partition: int = 0) -> Step:
+        """Takes one batch in parts."""
+        if hasattr(batch, "__arrow_c_stream__"):
+            return self._arrow(batch, partition)
+        records = batch if isinstance(batch, list) else list(batch)
+        at = 0
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            nonlocal at
+            if at == len(records):
+                return False
+            part = records[at : at + min(max_records, _LIST_BATCH)]
+            at += len(part)
+            self.push_records(part, partition)
+            return True
+
+        return step
+
+    def ndjson(self, reader: _core.NdjsonReader) -> Step:
+        """Takes the records of newline-delimited JSON."""
+        reader.set_keep_records(self._collect_late)
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            more = self.core.read_ndjson(reader, max_records)
+            self._keep_late(lambda _, index: json.loads(reader.record(index)))
+            return more
+
+        return step
+
+    def _arrow(self, data: Any, partition: int) -> Step:
+        row = _rows_of(data)
+        if self._collect_late and row is None:
+            pyarrow = needs("pyarrow", "arrow")
+            return self.steps(iter(pyarrow.RecordBatchReader.from_stream(data)), partition)
+        reader = self.core.open_arrow(data)
+        before = self.records_in if self._collect_late else 0
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            more = self.core.read_arrow(reader, partition, max_records)
+            if row is not None:
+                self._keep_late(lambda position, _: row(position - before))
+            return more
+
+        return step
+
+    def _keep_late(self, record_at: Callable[[int, int], Any]) -> None:
+        """`record_at(position, place in its batch)` gives the record."""
+        if not self._collect_late:
+            return
+        for position, index, time, watermark, key, windows in self.core.take_late():
+            self.late.append(
+                LateEvent(
+                    event=record_at(position, index),
+                    key=GroupingKey(zip(self._key_names, key, strict=True)),
+                    windows=tuple(Window(*window) for window in windows),
+                    watermark=Watermark(watermark),
+                    lateness=to_timedelta(watermark - time),
+                    position=position,
+                )
+            )
+
+
+def _arrow_row(table: Any) -> Any:
+    try:
+        return table.to_pylist()[0]
+    except ValueError:  # nanoseconds, which only pandas has a type for
+        pyarrow = needs("pyarrow", "arrow")
+        fields = [
+            field.with_type(pyarrow.timestamp("us", field.type.tz))
+            if pyarrow.types.is_timestamp(field.type)
+            else field
+            for field in table.schema
+        ]
+        return table.cast(pyarrow.schema(fields), safe=False).to_pylist()[0]
+
+
+def _rows_of(table: Any) -> Callable[[int], Any] | None:
+    """The rows of a DataFrame or Arrow table as dicts; None for a stream, which is gone once read."""
+    if hasattr(table, "to_pylist") and hasattr(table, "slice"):  # pyarrow
+        return lambda index: _arrow_row(table.slice(index, 1))
+    if hasattr(table, "iloc"):  # pandas
+        return lambda index: table.iloc[index].to_dict()
+    if hasattr(table, "row") and hasattr(table, "height"):  # polars
+        return lambda index: table.row(index, named=True)
+    return None

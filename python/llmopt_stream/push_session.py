@@ -1,0 +1,91 @@
+"""A pipeline that is fed by calls."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .delivery import Delivery
+from .errors import PipelineError
+from .intake import Intake
+from .results import ResultTable
+from .units import Time, time_micros
+from .watermarks import Watermark
+
+if TYPE_CHECKING:
+    from .pipeline import Plan
+
+__all__ = ["PushSession"]
+
+
+class PushSession:
+    """Takes records by calls, and returns the results that they complete: the same core as `run()`.
+
+    Results go to the pipeline's sinks too. With a watermark generator, records move the watermark; without
+    one it moves by `advance_watermark` alone. `flush()` ends the input: every window completes. Leaving the
+    `with` block closes the sinks; windows that are not complete then do not fire.
+
+    >>> from llmopt_stream import create_pipeline
+    >>> builder = create_pipeline().with_tumbling_window("1m").aggregate("value", ["count", "sum"])
+    >>> with builder.open() as session:
+    ...     session.push({"timestamp": "2026-01-01T00:00:01Z", "value": 3})
+    ...     session.advance_watermark("2026-01-01T00:01:00Z")[0].results
+    ResultTable(0 results: window_start, window_end, count, sum, pane_timing, pane_index)
+    {'count': 1, 'sum': 3.0}
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._intake = Intake(plan, watermark=plan.watermark, collect_late=plan.side_output is not None)
+        self._delivery = Delivery(plan.sinks, plan.side_output)
+        self._delivery.__enter__()
+        self._name = plan.name
+        self._ended = ""
+
+    def push(self, data: Any, *, partition: int = 0) -> ResultTable:
+        """Takes a record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch."""
+        self._check_open()
+        self._intake.push(data, partition)
+        return self._delivery.emit(self._intake)
+
+    def advance_watermark(self, time: Time) -> ResultTable:
+        """No record with an earlier time is expected any more. Going back is ignored."""
+        self._check_open()
+        self._intake.core.advance_watermark(time_micros(time, "advance_watermark"))
+        return self._delivery.emit(self._intake)
+
+    def flush(self) -> ResultTable:
+        """Ends the input: every window completes. Nothing can be pushed after it."""
+        self._check_open()
+        self._ended = "its input was ended by flush()"
+        self._intake.core.end_of_input()
+        return self._delivery.emit(self._intake)
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """None before there is one."""
+        return self._intake.watermark
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
+        return self._intake.metrics()
+
+    def close(self) -> None:
+        """Closes the sinks."""
+        self.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = "it is closed"
+        self._delivery.__exit__(kind, error, trace)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise PipelineError(f"the push session of {self._name!r} takes no more: {self._ended}")
+
+    def __repr__(self) -> str:
+        return f"<PushSession of {self._name!r}>"
