@@ -5,7 +5,6 @@
 #include <limits>
 #include <numeric>
 
-#include "record/iso8601.hpp"
 #include "record/key.hpp"
 
 namespace llmopt_stream {
@@ -37,6 +36,7 @@ void BatchBuilder::clear() noexcept {
         column.all_present = true;
     }
     dictionary_.clear();
+    recent_texts_.clear();
     any_rejected_ = false;
     input_records_ = 0;
     malformed_.fill(0);
@@ -49,6 +49,7 @@ void BatchBuilder::begin_record() {
         grow();
     }
     has_time_ = false;
+    recent_key_ = RecentTextKeys::kNone;
     for (Column& column : columns_) {
         column.is_set = false;
     }
@@ -128,7 +129,7 @@ Malformed BatchBuilder::set_time(double count) noexcept {
 }
 
 Malformed BatchBuilder::set_time_text(std::string_view text) noexcept {
-    const std::optional<Timestamp> time = parse_iso8601(text);
+    const std::optional<Timestamp> time = time_parser_.parse(text);
     return time ? store_time(*time) : Malformed::kTimeInvalid;
 }
 
@@ -218,12 +219,34 @@ Malformed BatchBuilder::set_key(std::size_t field, double value) {
 }
 
 Malformed BatchBuilder::set_key(std::size_t field, std::string_view value) {
+    if (key_parts_.size() == 1) {
+        return set_only_key(value);
+    }
     return store_key(field, [value](std::string& out) { key_encoding::append_text(out, value); });
 }
 
+Malformed BatchBuilder::set_only_key(std::string_view value) {
+    KeyPart& part = key_parts_.front();
+    if (part.is_set) {
+        return Malformed::kDuplicateField;
+    }
+    part.is_set = true;
+    recent_key_ = recent_texts_.find(value, dictionary_);
+    if (recent_key_ == RecentTextKeys::kNone) {
+        part.encoded.clear();
+        key_encoding::append_text(part.encoded, value);
+    }
+    return Malformed::kNone;
+}
+
 std::uint32_t BatchBuilder::intern_key() {
+    if (recent_key_ != RecentTextKeys::kNone) {
+        return recent_key_;
+    }
     if (key_parts_.size() == 1 && key_parts_.front().is_set) {
-        return dictionary_.intern(key_parts_.front().encoded);
+        const std::uint32_t key = dictionary_.intern(key_parts_.front().encoded);
+        recent_texts_.remember(key, dictionary_);
+        return key;
     }
     key_scratch_.clear();
     for (const KeyPart& part : key_parts_) {

@@ -6,7 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "record/iso8601.hpp"
 #include "record/key_dictionary.hpp"
+#include "record/recent_text_keys.hpp"
 #include "record/record_batch.hpp"
 #include "record/schema.hpp"
 #include "record/time.hpp"
@@ -101,14 +103,18 @@ private:
     void store_missing(Column& column) noexcept;
     template <typename Append>
     Malformed store_key(std::size_t field, Append append);
+    Malformed set_only_key(std::string_view value);
     [[nodiscard]] std::uint32_t intern_key();
 
     TimeUnit time_unit_;
+    Iso8601Parser time_parser_;
 
     // The record under construction.
     bool has_time_ = false;
     std::vector<KeyPart> key_parts_;
     std::string key_scratch_;
+    /// The key if its only field has a text that was seen before in this batch.
+    std::uint32_t recent_key_ = RecentTextKeys::kNone;
 
     // The batch.
     std::size_t size_ = 0;
@@ -116,6 +122,7 @@ private:
     std::vector<Timestamp> times_;
     std::vector<std::uint32_t> keys_;
     KeyDictionary dictionary_;
+    RecentTextKeys recent_texts_;
     std::vector<Column> columns_;
     /// Written only once a record was rejected.
     std::vector<std::uint32_t> input_index_;

@@ -1,8 +1,10 @@
 #include "record/iso8601.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "record/ascii_digits.hpp"
 
@@ -25,10 +27,7 @@ public:
     [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
     [[nodiscard]] char peek() const { return at_end() ? '\0' : text_[at_]; }
     [[nodiscard]] bool has(std::size_t count) const { return text_.size() - at_ >= count; }
-    void skip() { ++at_; }
-    /// At a time of day: whether it is hh:mm:ss and not hh:mm with a zone or nothing behind it.
-    [[nodiscard]] bool has_seconds() const { return has(8) && text_[at_ + 5] == ':'; }
-
+    void skip(std::size_t count = 1) { at_ += count; }
     /// The next three methods require has() of what they read.
     [[nodiscard]] unsigned two_digits() {
         const unsigned tens = digit(text_[at_]);
@@ -48,17 +47,12 @@ public:
         return values * 10 + (values >> 8);
     }
 
-    /// Behind the decimal point: a fraction of just six digits that another character follows.
-    [[nodiscard]] std::optional<unsigned> six_digits() {
-        if (!has(7)) {
-            return std::nullopt;
-        }
-        const std::uint64_t word = ascii_digits::load(text_.data() + at_ - 1) >> 8;
-        if (ascii_digits::count_leading_digits(word) != 6) {
-            return std::nullopt;
-        }
-        at_ += 6;
-        return static_cast<unsigned>(ascii_digits::value(word, 6));
+    /// As many of the next eight characters as are left, zero bytes behind them. Requires a text
+    /// of at least eight.
+    [[nodiscard]] std::uint64_t next_eight() const {
+        const std::size_t missing = has(8) ? 0 : 8 - (text_.size() - at_);
+        // Not one byte beyond the text is read; a shift by all 64 bits is undefined.
+        return missing == 8 ? 0 : ascii_digits::load(text_.data() + at_ - missing) >> (8 * missing);
     }
 
     void require(bool condition) { valid_ &= condition; }
@@ -101,21 +95,22 @@ std::int64_t read_date(Cursor& cursor) {
 
 /// Microseconds of the digits after the point.
 std::int64_t read_fraction(Cursor& cursor) {
-    if (const std::optional<unsigned> micros = cursor.six_digits()) {
-        return *micros;
+    static constexpr std::array<std::uint32_t, kMicrosecondDigits + 1> kPowersOfTen = {
+        1, 10, 100, 1'000, 10'000, 100'000, 1'000'000};
+    const std::uint64_t word = cursor.next_eight();
+    const unsigned digits = ascii_digits::count_leading_digits(word);
+    if (digits >= 1 && digits <= kMicrosecondDigits) {
+        cursor.skip(digits);
+        return static_cast<std::int64_t>(ascii_digits::value(word, digits) *
+                                         kPowersOfTen[kMicrosecondDigits - digits]);
     }
-    std::int64_t micros = 0;
-    std::size_t digits = 0;
-    for (; cursor.peek() >= '0' && cursor.peek() <= '9'; cursor.skip()) {
-        if (digits++ < kMicrosecondDigits) {
-            micros = micros * 10 + (cursor.peek() - '0');
-        }
+    std::size_t more_digits = 0;
+    while (cursor.peek() >= '0' && cursor.peek() <= '9') {
+        cursor.skip();
+        ++more_digits;
     }
-    cursor.require(digits >= 1 && digits <= kMaxFractionDigits);
-    for (; digits < kMicrosecondDigits; ++digits) {
-        micros *= 10;
-    }
-    return micros;
+    cursor.require(more_digits >= 1 && more_digits <= kMaxFractionDigits);
+    return more_digits == 0 ? 0 : static_cast<std::int64_t>(ascii_digits::value(word, kMicrosecondDigits));
 }
 
 /// Microseconds to subtract for UTC; the cursor ends up behind the zone.
@@ -143,46 +138,63 @@ std::int64_t read_zone(Cursor& cursor) {
     return sign == '-' ? -offset : offset;
 }
 
-/// Microseconds since midnight; requires five characters at the cursor.
-std::int64_t read_time_of_day(Cursor& cursor) {
-    if (!cursor.has_seconds()) {
-        const unsigned hour = cursor.two_digits();
-        cursor.expect(':');
-        const unsigned minute = cursor.two_digits();
-        cursor.require(hour <= 23 && minute <= 59);
-        return hour * kHour + minute * kMinute;
+/// Microseconds of a minute, as far as `:ss` or `:ss.fraction` follow.
+std::int64_t read_seconds(Cursor& cursor) {
+    if (cursor.peek() != ':') {
+        return 0;
     }
-    const std::uint64_t pairs = cursor.pairs_of_digits("00:00:00");
-    const unsigned hour = byte(pairs, 0);
-    const unsigned minute = byte(pairs, 3);
-    const unsigned second = byte(pairs, 6);
-    cursor.require(hour <= 23 && minute <= 59 && second <= 59);
+    cursor.require(cursor.has(3));
+    if (!cursor.valid()) {
+        return 0;
+    }
+    cursor.skip();
+    const unsigned second = cursor.two_digits();
+    cursor.require(second <= 59);
     std::int64_t fraction = 0;
     if (cursor.peek() == '.') {
         cursor.skip();
         fraction = read_fraction(cursor);
     }
-    return hour * kHour + minute * kMinute + second * kSecond + fraction;
+    return second * kSecond + fraction;
+}
+
+/// The start of the minute that the sixteen characters at the cursor name.
+Timestamp read_minute(Cursor& cursor) {
+    const std::int64_t date = read_date(cursor);
+    const char separator = cursor.peek();
+    cursor.require(separator == 'T' || separator == ' ' || separator == 't');
+    cursor.skip();
+    const unsigned hour = cursor.two_digits();
+    cursor.expect(':');
+    const unsigned minute = cursor.two_digits();
+    cursor.require(hour <= 23 && minute <= 59);
+    return date * kDay + hour * kHour + minute * kMinute;
 }
 
 }  // namespace
 
-std::optional<Timestamp> parse_iso8601(std::string_view text) noexcept {
+std::optional<Timestamp> parse_iso8601(std::string_view text) noexcept { return Iso8601Parser().parse(text); }
+
+std::optional<Timestamp> Iso8601Parser::parse(std::string_view text) noexcept {
     Cursor cursor(text);
-    if (!cursor.has(sizeof("2026-01-01") - 1)) {
-        return std::nullopt;
-    }
-    Timestamp time = read_date(cursor) * kDay;
-    if (!cursor.at_end()) {
-        const char separator = cursor.peek();
-        cursor.require(separator == 'T' || separator == ' ' || separator == 't');
-        if (!cursor.has(sizeof("T00:00") - 1)) {
+    if (text.size() < kMinuteBytes) {
+        if (text.size() != sizeof("2026-01-01") - 1) {
             return std::nullopt;
         }
-        cursor.skip();
-        time += read_time_of_day(cursor);
-        time -= read_zone(cursor);
+        const Timestamp time = read_date(cursor) * kDay;
+        return cursor.valid() ? std::optional(time) : std::nullopt;
     }
+    if (std::memcmp(text.data(), minute_text_.data(), kMinuteBytes) == 0) {
+        cursor.skip(kMinuteBytes);
+    } else {
+        const Timestamp minute = read_minute(cursor);
+        if (!cursor.valid()) {
+            return std::nullopt;
+        }
+        minute_ = minute;
+        std::memcpy(minute_text_.data(), text.data(), kMinuteBytes);
+    }
+    const Timestamp time = minute_ + read_seconds(cursor) - read_zone(cursor);
     return cursor.valid() && cursor.at_end() ? std::optional(time) : std::nullopt;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
@@ -13,5 +15,18 @@ namespace llmopt_stream {
 /// cut off (floor). Empty where the text is anything else, or no date of the proleptic
 /// Gregorian calendar in the years 1 to 9999. No leap seconds, no hour 24.
 [[nodiscard]] std::optional<Timestamp> parse_iso8601(std::string_view text) noexcept;
+
+/// parse_iso8601() for many texts: remembers the last minute, as successive records mostly share it.
+class Iso8601Parser {
+public:
+    [[nodiscard]] std::optional<Timestamp> parse(std::string_view text) noexcept;
+
+private:
+    static constexpr std::size_t kMinuteBytes = sizeof("1970-01-01T00:00") - 1;
+
+    std::array<char, kMinuteBytes> minute_text_{'1', '9', '7', '0', '-', '0', '1', '-',
+                                                '0', '1', 'T', '0', '0', ':', '0', '0'};
+    Timestamp minute_ = 0;
+};
 
 }  // namespace llmopt_stream

@@ -110,6 +110,10 @@ void append(std::string& out, const KeyValue& value) {
     }
 }
 
+bool is_plain_text(std::string_view encoded) noexcept {
+    return encoded.starts_with(kText) && encoded.find('\0') == encoded.size() - 1;
+}
+
 std::vector<KeyValue> decode(std::string_view encoded) {
     std::vector<KeyValue> values;
     std::size_t at = 0;

@@ -25,6 +25,10 @@ void append_double(std::string& out, double value);
 void append_text(std::string& out, std::string_view value);
 void append(std::string& out, const KeyValue& value);
 
+/// Whether a key is one text without zero bytes; these bytes then lie between the first and
+/// the last one of the key.
+[[nodiscard]] bool is_plain_text(std::string_view encoded) noexcept;
+
 /// The fields of an encoded key. Throws Error(kState) on bytes that no append wrote.
 [[nodiscard]] std::vector<KeyValue> decode(std::string_view encoded);
 

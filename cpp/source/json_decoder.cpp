@@ -90,15 +90,21 @@ private:
 
     /// `field` is what the value is read for, or null; `level` says what to read inside.
     Token read_value(Token at, JsonFields::Field* field, JsonFields::Level* level, int depth) {
-        const char first = json_[*at];
-        if (values_ != nullptr && first != '{' && first != '[' && values_->size() <= JsonLayouts::kMaxValues) {
-            values_->push_back({*at, field});
+        if (values_ != nullptr) [[unlikely]] {
+            list_scalar(at, field);
         }
-        switch (first) {
+        switch (json_[*at]) {
             case '"': return read_string(at, field) ? at + 1 : fail(Malformed::kSyntax);
             case '{':
             case '[': return read_container(at, field, level, depth);
             default: return read_literal_or_number(json_ + *at, field) ? at + 1 : fail(Malformed::kSyntax);
+        }
+    }
+
+    [[gnu::noinline, gnu::cold]] void list_scalar(Token at, const JsonFields::Field* field) {
+        const bool is_scalar = json_[*at] != '{' && json_[*at] != '[';
+        if (is_scalar && values_->size() <= JsonLayouts::kMaxValues) {
+            values_->push_back({*at, field});
         }
     }
 
@@ -328,7 +334,8 @@ Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& buil
     const Token end = tokens + tokenizer_->n_structural_indexes;
     const char first = record[*tokens];
     if (first == '{' || first == '[') {
-        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values).read_record(tokens);
+        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values)
+            .read_record(tokens);
     }
     if (end - tokens != 1) {
         return Malformed::kSyntax;

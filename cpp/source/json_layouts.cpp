@@ -15,7 +15,7 @@ static_assert(JsonLayouts::kReadahead >= JsonTextBlock::kBytes);
 
 constexpr std::uint32_t kMissesBeforePause = 16;
 constexpr std::uint32_t kMaxMisses = 32;
-constexpr std::uint32_t kPauseRecords = 64;
+constexpr std::uint32_t kLongestPause = 1024;
 
 /// The end of the scalar that starts at `at` in a well-formed record.
 const char* end_of_scalar(const char* at) {
@@ -33,12 +33,14 @@ const char* JsonLayouts::match(const char* record) {
     const char* const end = match_pieces(record);
     if (end != nullptr) {
         misses_ -= misses_ != 0 ? 1 : 0;
+        next_pause_ = kFirstPause;
         return end;
     }
     wants_to_learn_ = true;
     misses_ = std::min(misses_ + 1, kMaxMisses);
     if (misses_ > kMissesBeforePause) {
-        pause_ = kPauseRecords;
+        pause_ = next_pause_;
+        next_pause_ = std::min(2 * next_pause_, kLongestPause);
     }
     return nullptr;
 }

@@ -86,6 +86,7 @@ private:
 
     static constexpr std::size_t kMaxPieces = 1024;
     static constexpr std::size_t kMaxAlternatives = 8;
+    static constexpr std::uint32_t kFirstPause = 32;
 
     [[nodiscard]] const char* match_pieces(const char* at);
     [[nodiscard]] const char* read_value(const Piece& piece, const char* at);
@@ -103,6 +104,8 @@ private:
     std::uint32_t misses_ = 0;
     /// Records not to compare.
     std::uint32_t pause_ = 0;
+    /// Longer with every pause after which nothing has changed.
+    std::uint32_t next_pause_ = kFirstPause;
 };
 
 }  // namespace llmopt_stream

@@ -36,8 +36,10 @@ public:
         std::uint64_t bytes = 0;
         std::memcpy(&bytes, at, sizeof(bytes));
         // A borrow out of a byte disturbs only later ones, and only the first one matters.
-        stops_ = ((bytes - 0x20 * kOnes) | ((bytes ^ '"' * kOnes) - kOnes) | ((bytes ^ '\\' * kOnes) - kOnes)) &
-                 ~bytes & kHighBits;
+        const std::uint64_t is_control = bytes - 0x20 * kOnes;
+        const std::uint64_t is_quote = (bytes ^ '"' * kOnes) - kOnes;
+        const std::uint64_t is_backslash = (bytes ^ '\\' * kOnes) - kOnes;
+        stops_ = (is_control | is_quote | is_backslash) & ~bytes & kHighBits;
         non_ascii_ = bytes & kHighBits;
     }
 #endif
