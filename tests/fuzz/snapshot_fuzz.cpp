@@ -43,8 +43,8 @@ std::string body_of(const PipelinePlan& of) {
     JsonDecoder decoder(of.schema);
     for (int record = 0; record < 300; ++record) {
         const int value = record % 7 == 0 ? -record : record * record;
-        decoder.decode_unpadded("{\"t\":" + std::to_string(record / 8) + ",\"k\":\"key-" + std::to_string(record % 3) +
-                                    "\",\"v\":" + std::to_string(value) + "}",
+        decoder.decode_unpadded("{\"t\":" + std::to_string(record / 8) + ",\"k\":\"key-" +
+                                    std::to_string(record % 3) + "\",\"v\":" + std::to_string(value) + "}",
                                 builder);
     }
     pipeline.push(builder.batch(), builder.malformed(), 0);
