@@ -334,8 +334,7 @@ Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& buil
     const Token end = tokens + tokenizer_->n_structural_indexes;
     const char first = record[*tokens];
     if (first == '{' || first == '[') {
-        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values)
-            .read_record(tokens);
+        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values).read_record(tokens);
     }
     if (end - tokens != 1) {
         return Malformed::kSyntax;

@@ -30,7 +30,8 @@ Schema reads_much() {
 /// Lines in memory as decode_expected() wants them, with nothing useful behind them.
 class Lines {
 public:
-    explicit Lines(const std::string& lines) : bytes_(lines + std::string(kJsonPadding, '7')), size_(lines.size()) {}
+    explicit Lines(const std::string& lines)
+        : bytes_(lines + std::string(kJsonPadding, '7')), size_(lines.size()) {}
     [[nodiscard]] std::string_view view() const { return std::string_view(bytes_).substr(0, size_); }
 
 private:
@@ -114,9 +115,30 @@ TEST(JsonLayouts, OtherNamesStructureOrSpacingAreNot) {
 }
 
 TEST(JsonLayouts, BrokenScalarsAreNotExpected) {
-    for (const char* scalar : {"", "01", "1.", ".5", "-", "+1", "1e", "nul", "nulll", "True", "\"", "\"a", "\"\\x\"",
-                               "\"\\ud800\"", "\"\\", "\"\\\"", "\"\t\"", "\"\x80\"", "\"\xC3\"", "\"a\"b\"", "1 2",
-                               "\"sixteen bytes...\x1F\"", "\"sixteen bytes..\\", "\"sixteen bytes...\xED\xA0\x80\""}) {
+    for (const char* scalar : {"",
+                               "01",
+                               "1.",
+                               ".5",
+                               "-",
+                               "+1",
+                               "1e",
+                               "nul",
+                               "nulll",
+                               "True",
+                               "\"",
+                               "\"a",
+                               "\"\\x\"",
+                               "\"\\ud800\"",
+                               "\"\\",
+                               "\"\\\"",
+                               "\"\t\"",
+                               "\"\x80\"",
+                               "\"\xC3\"",
+                               "\"a\"b\"",
+                               "1 2",
+                               "\"sixteen bytes...\x1F\"",
+                               "\"sixteen bytes..\\",
+                               "\"sixteen bytes...\xED\xA0\x80\""}) {
         // After more misses than these a decoder stops to compare for a while.
         Experienced decode({kEvent});
         EXPECT_EQ(decode(replaced(kEvent, "\"evt-1\"", scalar) + "\n"), std::nullopt) << scalar;
@@ -170,8 +192,8 @@ TEST(JsonLayouts, ARecordBeyondTheLimitIsNotExpected) {
 TEST(JsonLayouts, MoreLayoutsThanAreKeptAreStillDecoded) {
     std::string lines;
     for (int i = 0; i < 3000; ++i) {
-        lines += R"({"timestamp":"2026-01-01",)" + std::string(static_cast<std::size_t>(i % 97), ' ') + "\"x" +
-                 std::to_string(i * 7919 % 1000) + "\":" + std::to_string(i) + "}\n";
+        lines += R"({"timestamp":"2026-01-01",)" + std::string(static_cast<std::size_t>(i % 97), ' ') +
+                 "\"x" + std::to_string(i * 7919 % 1000) + "\":" + std::to_string(i) + "}\n";
     }
     Schema schema;
     schema.values = {{"x7"}};
@@ -208,7 +230,8 @@ Outcome outcome(const BatchBuilder& builder) {
     Outcome outcome;
     outcome.malformed = builder.malformed();
     for (std::size_t i = 0; i < batch.size; ++i) {
-        outcome.accepted.push_back(batch.input_index.empty() ? static_cast<std::uint32_t>(i) : batch.input_index[i]);
+        outcome.accepted.push_back(batch.input_index.empty() ? static_cast<std::uint32_t>(i)
+                                                             : batch.input_index[i]);
         outcome.times.push_back(batch.event_time[i]);
         outcome.keys.emplace_back(batch.keys->key(batch.key[i]));
         const double latency = batch.values[0].float64[i];

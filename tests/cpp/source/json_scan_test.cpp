@@ -133,7 +133,8 @@ TEST(JsonScan, EveryTokenEndIsAccepted) {
         const std::string number = std::string("12") + end + std::string(16, '7');
         EXPECT_EQ(read_literal_or_number(number.data(), scalar), number.data() + 2) << static_cast<int>(end);
         const std::string literal = std::string("true") + end + std::string(16, '7');
-        EXPECT_EQ(read_literal_or_number(literal.data(), scalar), literal.data() + 4) << static_cast<int>(end);
+        EXPECT_EQ(read_literal_or_number(literal.data(), scalar), literal.data() + 4)
+            << static_cast<int>(end);
     }
 }
 
