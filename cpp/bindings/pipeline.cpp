@@ -10,6 +10,7 @@
 #include "bindings/plan.hpp"
 #include "bindings/python_records.hpp"
 #include "bindings/results.hpp"
+#include "pipeline/parallel_ndjson.hpp"
 #include "record/batch_builder.hpp"
 #include "record/error.hpp"
 #include "source/arrow_reader.hpp"
@@ -55,6 +56,13 @@ public:
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
+        const PipelinePlan& plan = pipeline_.plan();
+        // Late records are looked up in the reader, and a limit must not end within the chunks of one
+        // round: as many records as they have bytes at the most.
+        if (plan.parallelism > 1 && !plan.window.collect_late &&
+            max_records >= plan.parallelism * 2 * kMaxRecordBytes) {
+            return read_ndjson_in_parallel(reader);
+        }
         if (!reader.next(json_, builder_, max_records)) {
             return false;
         }
@@ -73,6 +81,21 @@ public:
     }
 
 private:
+    bool read_ndjson_in_parallel(NdjsonReader& reader) {
+        if (!parallel_json_) {
+            parallel_json_.emplace(schema(), pipeline_.plan().parallelism);
+        }
+        if (!parallel_json_->next(reader, pipeline_.workers())) {
+            return false;
+        }
+        for (std::size_t batch = 0; batch < parallel_json_->size(); ++batch) {
+            const BatchBuilder& built = (*parallel_json_)[batch];
+            refuse_suspicious_time(built);
+            push(built.batch(), built.malformed(), 0);
+        }
+        return true;
+    }
+
     void push_built(std::uint32_t partition) {
         refuse_suspicious_time(builder_);
         push(builder_.batch(), builder_.malformed(), partition);
@@ -111,6 +134,7 @@ private:
     Pipeline pipeline_;
     BatchBuilder builder_;
     JsonDecoder json_;
+    std::optional<ParallelNdjson> parallel_json_;
     PythonRecordDecoder records_;
     py::object watermarks_of_;
     bool has_watermarks_of_;

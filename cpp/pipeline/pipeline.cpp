@@ -90,17 +90,21 @@ void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kM
     const RecordBatch& records = with_settled_types(batch);
     watermarks_.on_records(records.event_time, partition, watermark_after_, watermarks);
     const bool worth_threads = plan_.parallelism > 1 && records.size >= kRecordsWorthThreads;
-    if (worth_threads && !workers_) {
-        workers_.emplace(plan_.parallelism);
-    }
     windows.on_batch(records, {watermark_after_, counts_.records_in, records.input_index, {}},
-                     worth_threads ? &*workers_ : nullptr, output_);
+                     worth_threads ? &workers() : nullptr, output_);
     counts_.records_in += batch.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
         counts_.malformed_by_kind[kind] += malformed[kind];
         counts_.malformed += malformed[kind];
     }
     count_output();
+}
+
+WorkerPool& Pipeline::workers() {
+    if (!workers_) {
+        workers_.emplace(plan_.parallelism);
+    }
+    return *workers_;
 }
 
 void Pipeline::advance_watermark(Timestamp watermark) {

@@ -84,6 +84,9 @@ public:
     /// The operator; types are settled as declared if they were not before.
     [[nodiscard]] ShardedOperator& window_operator();
 
+    /// As many threads as the plan's parallelism; started when first asked for.
+    [[nodiscard]] WorkerPool& workers();
+
     /// The panes since the last call, in firing order.
     [[nodiscard]] PaneTable take_panes();
     [[nodiscard]] std::vector<LateRecord> take_late();
