@@ -107,7 +107,11 @@ class BoundedOutOfOrdernessWatermark(WatermarkGenerator):
     Watermark('2026-01-01T09:59:55+00:00')
     """
 
-    def __init__(self, max_out_of_orderness: Duration) -> None:
+    def __init__(self, max_out_of_orderness: Duration, *, idle_timeout: Duration | None = None) -> None:
+        if idle_timeout is not None:
+            raise ConfigurationError(
+                f"BoundedOutOfOrdernessWatermark: idle_timeout: {idle_timeout!r} is not supported yet; expected None"
+            )
         self._bound = duration_micros(
             max_out_of_orderness, "BoundedOutOfOrdernessWatermark: max_out_of_orderness"
         )
