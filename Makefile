@@ -54,7 +54,7 @@ test-cpp: | deps $(VENV)/.tools ## Run the C++ tests under sanitizers and report
 	@mkdir -p $(REPORTS)
 	@find build/asan -name '*.gcda' -delete
 	@ctest --preset asan --parallel $(JOBS) --output-junit $(CURDIR)/$(REPORTS)/cpp.xml | $(ONLY_FAILURES)
-	@$(BIN)/gcovr --root . --object-directory build/asan --filter cpp/ --exclude-throw-branches \
+	@$(BIN)/gcovr --root . --object-directory build/asan --filter cpp/ --exclude-throw-branches --merge-lines \
 		-j $(JOBS) --print-summary --txt $(REPORTS)/coverage.txt --fail-under-line $(MINIMUM_LINE_COVERAGE)
 
 test-python: build $(VENV)/.tools ## Run the Python tests, doc tests and README blocks
