@@ -78,7 +78,7 @@ def ours_ndjson(path: str) -> Any:
     )
 
 
-_POLARS_NINE = [
+NINE_POLARS = [
     pl.len().alias("count"),
     pl.col("v").sum().alias("sum"),
     pl.col("v").mean().alias("average"),
@@ -97,7 +97,7 @@ def polars_columns(events: pl.DataFrame) -> pl.DataFrame:
         events.lazy()
         .select(w=pl.col("timestamp").dt.truncate("1m"), k="model", v="latency_ms")
         .group_by("w", "k")
-        .agg(_POLARS_NINE)
+        .agg(NINE_POLARS)
         .collect()
     )
 
@@ -111,24 +111,24 @@ def polars_ndjson(path: str) -> pl.DataFrame:
             v=pl.col("data").struct.field("latency_ms"),
         )
         .group_by("w", "k")
-        .agg(_POLARS_NINE)
+        .agg(NINE_POLARS)
         .collect()
     )
 
 
-_DUCKDB_NINE = """count(v), sum(v), avg(v), min(v), max(v), stddev_pop(v),
+NINE_DUCKDB = """count(v), sum(v), avg(v), min(v), max(v), stddev_pop(v),
     quantile_disc(v, 0.5), quantile_disc(v, 0.95), quantile_disc(v, 0.99)"""
 
 
 def duckdb_columns(connection: duckdb.DuckDBPyConnection) -> Any:
     return connection.execute(
-        f"select time_bucket(interval '60 seconds', t) w, k, {_DUCKDB_NINE} from events group by all"
+        f"select time_bucket(interval '60 seconds', t) w, k, {NINE_DUCKDB} from events group by all"
     ).to_arrow_table()
 
 
 def duckdb_ndjson(connection: duckdb.DuckDBPyConnection, path: str) -> Any:
     return connection.execute(
-        f"""select time_bucket(interval '60 seconds', "timestamp"::timestamp) w, k, {_DUCKDB_NINE} from (
+        f"""select time_bucket(interval '60 seconds', "timestamp"::timestamp) w, k, {NINE_DUCKDB} from (
             select "timestamp", data.model k, data.latency_ms v from read_json('{path}', format='newline_delimited',
             columns={{"timestamp": 'VARCHAR', data: 'STRUCT(model VARCHAR, latency_ms DOUBLE)'}})) group by all"""
     ).to_arrow_table()

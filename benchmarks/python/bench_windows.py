@@ -16,19 +16,7 @@ import duckdb
 import llmopt_stream as ls
 import numpy as np
 import polars as pl
-from bench_tumbling import NINE, START, compare, make_events
-
-_NINE_DUCKDB = """count(v), sum(v), avg(v), min(v), max(v), stddev_pop(v),
-    quantile_disc(v, 0.5), quantile_disc(v, 0.95), quantile_disc(v, 0.99)"""
-_NINE_POLARS = [
-    pl.len().alias("count"),
-    pl.col("v").sum().alias("sum"),
-    pl.col("v").mean().alias("average"),
-    pl.col("v").min().alias("min"),
-    pl.col("v").max().alias("max"),
-    pl.col("v").std(ddof=0).alias("stddev"),
-    *(pl.col("v").quantile(q, "equiprobable").alias(f"q{q}") for q in (0.5, 0.95, 0.99)),
-]
+from bench_tumbling import NINE_DUCKDB, NINE_POLARS, START, compare, make_events
 
 
 def ours(events: pl.DataFrame, key: str, window: ls.WindowAssigner) -> Any:
@@ -38,7 +26,7 @@ def ours(events: pl.DataFrame, key: str, window: ls.WindowAssigner) -> Any:
 def duckdb_sliding(connection: duckdb.DuckDBPyConnection) -> Any:
     """Each record joined with the 30 windows that contain it."""
     return connection.sql(
-        f"""select w, k, {_NINE_DUCKDB} from (
+        f"""select w, k, {NINE_DUCKDB} from (
             select time_bucket(interval '10 seconds', t) - interval 10 second * n w, k, v
             from events, range(30) slides(n)) group by all"""
     ).to_arrow_table()
@@ -55,7 +43,7 @@ def polars_sessions(events: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(session=pl.col("new").fill_null(value=True).cum_sum())
         .group_by("session")
-        .agg(pl.col("t").min().alias("start"), pl.col("k").first(), *_NINE_POLARS)
+        .agg(pl.col("t").min().alias("start"), pl.col("k").first(), *NINE_POLARS)
         .select("start", "k", pl.exclude("start", "k", "session"))
         .collect()
     )
@@ -101,7 +89,6 @@ def main() -> None:
     sliding, session = ls.sliding("5m", "10s"), ls.session("30s")
     check("sliding", ours(events, "model", sliding), pl.DataFrame(duckdb_sliding(connection)), "model")
     check("sessions", ours(events, "user", session), polars_sessions(events), "user")
-    assert len(NINE) == len(_NINE_POLARS)
     compare(
         "sliding 5 min / 10 s, 50 keys, columns",
         {

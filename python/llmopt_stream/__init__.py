@@ -22,6 +22,7 @@ from .aggregates import (
     StdDevAggregator,
     SumAggregator,
 )
+from .builder import StreamPipelineBuilder, create_pipeline
 from .errors import (
     AggregationError,
     CheckpointError,
@@ -46,7 +47,7 @@ from .events import (
 from .file_sinks import NdjsonSink, ParquetSink
 from .late import LateEventHandler
 from .notebook import aggregate
-from .pipeline import RunSummary, StreamPipeline, StreamPipelineBuilder, create_pipeline
+from .pipeline import RunSummary, StreamPipeline
 from .push_session import PushSession
 from .results import AggregationResult, Pane, ResultTable
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink

@@ -8,8 +8,9 @@ import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .builder import StreamPipelineBuilder
 from .errors import ConfigurationError, ProcessorError
-from .pipeline import StreamPipeline, StreamPipelineBuilder
+from .pipeline import StreamPipeline
 from .sinks import ConsoleSink
 
 __all__ = ["explain_script", "run_script"]

@@ -14,7 +14,7 @@ from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Waterma
 from .windows import Window
 
 if TYPE_CHECKING:
-    from .pipeline import Plan
+    from .plan import Plan
 
 __all__ = ["UNLIMITED", "Intake", "Step"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .aggregates import NINE
+from .builder import create_pipeline
 from .intake import Intake
-from .pipeline import create_pipeline
 from .results import ResultTable
 from .sources import source_of
 from .units import Duration

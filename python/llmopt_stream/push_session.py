@@ -13,7 +13,7 @@ from .units import Time, time_micros
 from .watermarks import Watermark
 
 if TYPE_CHECKING:
-    from .pipeline import Plan
+    from .plan import Plan
 
 __all__ = ["PushSession"]
 

@@ -7,10 +7,10 @@ import json
 from datetime import date, datetime
 from typing import Any
 
+from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.errors import CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.intake import Intake
-from llmopt_stream.pipeline import StreamPipelineBuilder
 from llmopt_stream.results import AggregationResult, ResultTable
 from llmopt_stream.units import Time, time_micros, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark

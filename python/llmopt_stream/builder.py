@@ -1,0 +1,261 @@
+"""The builder of pipelines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._html import text_html
+from .aggregates import NINE, parse_statistic
+from .errors import ConfigurationError
+from .late import LateEventHandler
+from .pipeline import StreamPipeline
+from .plan import Metric, Plan
+from .push_session import PushSession
+from .schemas import declared_types
+from .sinks import Sink
+from .sources import Source
+from .units import Duration
+from .watermarks import (
+    WatermarkGenerator,
+)
+from .windows import (
+    SessionWindowAssigner,
+    SlidingWindowAssigner,
+    TumblingWindowAssigner,
+    WindowAssigner,
+)
+
+__all__ = ["StreamPipelineBuilder", "create_pipeline"]
+
+_UNITS = ("s", "ms", "us", "ns")
+_TABLE_COLUMNS = ("window_start", "window_end", "pane_timing", "pane_index")
+
+
+class StreamPipelineBuilder:
+    """Says what a pipeline does, step by step. Each call returns a new builder, so that one can be
+    the start of several. `build()` checks that nothing is missing.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    def _but(self, **changes: Any) -> StreamPipelineBuilder:
+        return StreamPipelineBuilder(dataclasses.replace(self._plan, **changes))
+
+    def with_source(self, source: Source) -> StreamPipelineBuilder:
+        """Where records come from."""
+        if not isinstance(source, Source):
+            raise ConfigurationError(
+                f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or one of yours"
+            )
+        return self._but(source=source)
+
+    def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
+        """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
+        without one, numbers are microseconds, and such as would lie before 1990 are refused.
+        """
+        if unit is not None and unit not in _UNITS:
+            raise ConfigurationError(
+                f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}"
+            )
+        return self._but(time_field=_path(field, "with_event_time"), time_unit=unit)
+
+    def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
+        """Declares types of value fields: `{"data.tokens": int}` keeps integers exact."""
+        return self._but(schema={**self._plan.schema, **declared_types(fields)})
+
+    def with_watermark_generator(self, generator: WatermarkGenerator) -> StreamPipelineBuilder:
+        """How event time advances; without one, records may be 30 seconds out of order.
+
+        BoundedOutOfOrdernessWatermark, alone or in a PeriodicWatermarkGenerator, runs in C++; a subclass of
+        WatermarkGenerator is called for every record.
+        """
+        if not isinstance(generator, WatermarkGenerator):
+            raise ConfigurationError(
+                f"with_watermark_generator: {generator!r} is not a WatermarkGenerator; expected "
+                "BoundedOutOfOrdernessWatermark(duration), PeriodicWatermarkGenerator or a subclass of WatermarkGenerator"
+            )
+        return self._but(watermark=generator)
+
+    def with_late_event_handler(self, handler: LateEventHandler) -> StreamPipelineBuilder:
+        """How long windows take late records, and where later ones go."""
+        if not isinstance(handler, LateEventHandler):
+            raise ConfigurationError(
+                f"with_late_event_handler: {handler!r} is not a LateEventHandler; expected e.g. "
+                "LateEventHandler('60s').with_side_output(CollectSink())"
+            )
+        return self._but(late_events=handler)
+
+    def key_by(self, *fields: str) -> StreamPipelineBuilder:
+        """Which fields records are grouped by. A record without one of them has null there."""
+        paths = tuple(_path(field, "key_by") for field in fields)
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ConfigurationError(f"key_by: {path!r} is named twice")
+        return self._but(key=paths)
+
+    def with_tumbling_window(
+        self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+    ) -> StreamPipelineBuilder:
+        """Fixed, gap-free windows: every record falls in exactly one.
+
+        A late record still updates its window until `allowed_lateness` has passed; the window then
+        fires again at once.
+
+        >>> builder = create_pipeline().with_tumbling_window("1m", allowed_lateness="10s")
+        """
+        return self.with_window(
+            TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness)
+        )
+
+    def with_sliding_window(
+        self,
+        size: Duration,
+        slide: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
+    ) -> StreamPipelineBuilder:
+        """Windows of one size that start every `slide`: a record falls in all that overlap there."""
+        return self.with_window(
+            SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness)
+        )
+
+    def with_session_window(
+        self, gap: Duration, *, allowed_lateness: Duration | None = None
+    ) -> StreamPipelineBuilder:
+        """A key's records that are at most `gap` apart share a window, which ends one gap after the last.
+
+        A record that comes one gap after the last one exactly still joins, unless the watermark has reached
+        the session's end already.
+        """
+        return self.with_window(SessionWindowAssigner(gap, allowed_lateness=allowed_lateness))
+
+    def with_window(self, assigner: WindowAssigner) -> StreamPipelineBuilder:
+        """The windows that an assigner describes."""
+        if not isinstance(assigner, SlidingWindowAssigner | SessionWindowAssigner):
+            raise ConfigurationError(
+                f"with_window: {assigner!r} is not supported; expected TumblingWindowAssigner, SlidingWindowAssigner or "
+                "SessionWindowAssigner"
+            )
+        return self._but(window=assigner)
+
+    def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
+        """Whether a window's later panes hold everything so far ("accumulating", the default) or only
+        what is new ("discarding").
+        """
+        if mode not in ("accumulating", "discarding"):
+            raise ConfigurationError(
+                f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'"
+            )
+        return self._but(accumulation=mode)
+
+    def aggregate(
+        self, field: str = "value", aggregations: Sequence[str] | str = NINE, *, prefix: str = ""
+    ) -> StreamPipelineBuilder:
+        """Statistics of a field: count, sum, average, min, max, stddev, stddev_sample and any percentile
+        such as "p95" or "p99.9". Repeat it for further fields, with a prefix for their results' names.
+
+        Values that are null, not finite or no numbers are skipped and counted; `count` counts the values taken.
+        """
+        names = [aggregations] if isinstance(aggregations, str) else list(aggregations)
+        if not names:
+            raise ConfigurationError(
+                "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
+            )
+        metric = Metric(
+            _path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
+        )
+        return self._but(metrics=(*self._plan.metrics, metric))
+
+    def with_options(self, *, parallelism: int = 1) -> StreamPipelineBuilder:
+        """How a pipeline runs: `parallelism` threads share the keys. It changes no output."""
+        if type(parallelism) is not int or not 1 <= parallelism <= 256:
+            raise ConfigurationError(
+                f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
+            )
+        return self._but(parallelism=parallelism)
+
+    def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
+        """Where results go; any number of sinks."""
+        if not isinstance(sink, Sink):
+            raise ConfigurationError(
+                f"with_sink: {sink!r} is not a Sink; expected ConsoleSink, CollectSink, CallbackSink or a subclass of Sink"
+            )
+        return self._but(sinks=(*self._plan.sinks, sink))
+
+    def checked(self) -> StreamPipelineBuilder:
+        """Itself, if everything but source and sinks is there and fits together."""
+        plan = self._plan
+        plan.core(collect_late=False, watermark=None)  # checks what only the core knows
+        taken = [*_TABLE_COLUMNS, *plan.key]
+        for metric in plan.all_metrics():
+            for statistic in metric.statistics:
+                if statistic.result_name in taken:
+                    raise ConfigurationError(
+                        f"aggregate: two columns of the result would be called {statistic.result_name!r}; "
+                        f"give the metric of {metric.field!r} another prefix="
+                    )
+                taken.append(statistic.result_name)
+        return self
+
+    def build(self) -> StreamPipeline:
+        """The pipeline, ready to run."""
+        self.checked()
+        self._plan.needed_source()
+        return StreamPipeline(self._plan)
+
+    def open(self) -> PushSession:
+        """A push session: records are handed in by calls, so no source is needed."""
+        return PushSession(self.checked()._plan)
+
+    def explain(self) -> str:
+        """Prints the plan and where each stage runs, and returns the text."""
+        text = self._plan.explain()
+        print(text)
+        return text
+
+    def __repr__(self) -> str:
+        return f"<StreamPipelineBuilder {self._plan.name!r}>"
+
+    def _repr_html_(self) -> str:
+        return text_html(self._plan.explain())
+
+
+def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> StreamPipelineBuilder:
+    """Starts a pipeline.
+
+    `event_type` (a dataclass, pydantic model, msgspec struct or TypedDict, such as FeedbackEvent)
+    says which fields are integers; records themselves may be dicts all the same.
+
+    >>> from llmopt_stream import CollectSink, IterableSource
+    >>> sink = CollectSink()
+    >>> pipeline = (
+    ...     create_pipeline("latency")
+    ...     .with_source(IterableSource([{"timestamp": "2026-01-01T00:00:01Z", "model": "gpt-4o", "ms": 12.5}]))
+    ...     .key_by("model")
+    ...     .with_tumbling_window("1m")
+    ...     .aggregate("ms", ["count", "p99"])
+    ...     .with_sink(sink)
+    ...     .build()
+    ... )
+    >>> pipeline.run().records_in
+    1
+    >>> sink.results[0].key, sink.results[0].results
+    (GroupingKey({'model': 'gpt-4o'}), {'count': 1, 'p99': 12.5})
+    """
+    return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
+
+
+def _path(field: Any, setting: str) -> str:
+    if not isinstance(field, str) or not all(field.split(".")):
+        raise ConfigurationError(
+            f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'"
+        )
+    return field
