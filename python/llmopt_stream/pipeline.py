@@ -172,7 +172,8 @@ class StreamPipeline:
             while not self._stop.is_set():
                 left = limits.left(self._counts["records_in"], time.monotonic() - started)
                 more = left > 0 and step(left)
-                if not more:
+                # A stop counts even where the input ended while it came.
+                if not more and not self._stop.is_set():
                     intake.core.end_of_input()
                 delivery.emit(intake)
                 self._counts = intake.core.counts()
