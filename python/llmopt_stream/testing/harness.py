@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import date, datetime
 from typing import Any
@@ -97,7 +98,8 @@ class PipelineHarness:
             "watermark_generators": self._intake.generator_state(),
         }
         header = json.dumps(parts, default=_tagged).encode()
-        return len(header).to_bytes(8, "little") + header + self._core.snapshot()
+        body = len(header).to_bytes(8, "little") + header + self._core.snapshot()
+        return body + _checksum(body)
 
     @classmethod
     def restore(cls, builder: StreamPipelineBuilder, snapshot: bytes, **options: Any) -> PipelineHarness:
@@ -106,10 +108,13 @@ class PipelineHarness:
         Raises CheckpointError for bytes that are not a whole, unaltered snapshot of this plan.
         """
         harness = cls(builder, **options)
-        end = 8 + int.from_bytes(snapshot[:8], "little")
-        harness._core.restore(snapshot[end:])
+        body, checksum = snapshot[:-_CHECKSUM_BYTES], snapshot[-_CHECKSUM_BYTES:]
+        if checksum != _checksum(body):
+            raise CheckpointError("snapshot refused: its checksum is wrong; it was cut short or altered")
+        end = 8 + int.from_bytes(body[:8], "little")
+        harness._core.restore(body[end:])
         try:
-            header = json.loads(snapshot[8:end])
+            header = json.loads(body[8:end])
             harness._processing_time = header["processing_time"]
             harness._intake.late = [_decode_late(event) for event in header["late"]]
             generators = json.loads(json.dumps(header["watermark_generators"]), object_hook=_untagged)
@@ -117,6 +122,13 @@ class PipelineHarness:
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
         return harness
+
+
+_CHECKSUM_BYTES = 8
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
 
 
 def _tagged(value: Any) -> Any:
