@@ -143,11 +143,24 @@ private:
 using ValueTuple = std::tuple<std::string, std::string, bool>;
 using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
 
+WindowKind window_kind_of(const std::string& name) {
+    if (name == "sliding") {
+        return WindowKind::kSliding;
+    }
+    if (name == "cumulative") {
+        return WindowKind::kCumulative;
+    }
+    if (name == "session") {
+        return WindowKind::kSession;
+    }
+    throw Error(ErrorKind::kConfiguration, "window: kind '" + name + "' is not known");
+}
+
 std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path,
                                       const std::string& time_unit, std::vector<std::string> key_paths,
                                       const std::vector<ValueTuple>& values,
-                                      const std::vector<MetricTuple>& metrics, bool session, Duration size,
-                                      Duration slide, Duration offset, Duration gap,
+                                      const std::vector<MetricTuple>& metrics, const std::string& kind,
+                                      Duration size, Duration slide, Duration offset, Duration gap,
                                       Duration allowed_lateness, bool discarding, bool collect_late,
                                       std::optional<Duration> max_out_of_orderness, std::size_t parallelism,
                                       Duration watermark_interval, py::object watermarks_of) {
@@ -162,7 +175,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
     for (const auto& [column, aggregations] : metrics) {
         plan.metrics.push_back({column, aggregations_of(aggregations)});
     }
-    plan.window = {.kind = session ? WindowKind::kSession : WindowKind::kSliding,
+    plan.window = {.kind = window_kind_of(kind),
                    .size = size,
                    .slide = slide,
                    .offset = offset,
@@ -232,7 +245,7 @@ void bind_pipeline(py::module_& module) {
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),
              py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("metrics"),
-             py::arg("session"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
+             py::arg("kind"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
              py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
              py::arg("max_out_of_orderness"), py::arg("parallelism") = 1,
              py::arg("watermark_interval") = Duration{0}, py::arg("watermarks_of") = py::none())

@@ -8,15 +8,18 @@ namespace llmopt_stream::bindings {
 void bind_windows(py::module_& module) {
     module.def(
         "assign_windows",
-        [](Timestamp time, Duration size, Duration slide, Duration offset) {
+        [](Timestamp time, Duration size, Duration slide, Duration offset, bool cumulative) {
+            const auto shape = cumulative ? AlignedWindowAssigner::Shape::kCumulative
+                                          : AlignedWindowAssigner::Shape::kSliding;
             std::vector<std::pair<Timestamp, Timestamp>> windows;
-            for (const Interval& window : AlignedWindowAssigner(size, slide, offset).windows_of(time)) {
+            for (const Interval& window :
+                 AlignedWindowAssigner(size, slide, offset, shape).windows_of(time)) {
                 windows.emplace_back(window.start, window.end);
             }
             return windows;
         },
         py::arg("time"), py::kw_only(), py::arg("size"), py::arg("slide"), py::arg("offset"),
-        "The windows [start, end) that contain a time, earliest first.");
+        py::arg("cumulative") = false, "The windows [start, end) that contain a time, earliest first.");
 }
 
 }  // namespace llmopt_stream::bindings

@@ -4,16 +4,20 @@
 
 namespace llmopt_stream {
 
-AlignedWindowAssigner::AlignedWindowAssigner(Duration size, Duration slide, Duration offset)
-    : size_(size), slide_(slide) {
+AlignedWindowAssigner::AlignedWindowAssigner(Duration size, Duration slide, Duration offset, Shape shape)
+    : size_(size), slide_(slide), shape_(shape), start_distance_(shape == Shape::kSliding ? slide : size) {
     if (size <= 0 || slide <= 0) {
         throw Error(ErrorKind::kConfiguration, "window: size and slide must be positive");
     }
-    if (offset <= -slide || offset >= slide) {
-        throw Error(ErrorKind::kConfiguration, "window: offset must be shorter than the slide");
+    if (shape == Shape::kCumulative && size % slide != 0) {
+        throw Error(ErrorKind::kConfiguration, "window: a cumulative size must be a multiple of the step");
     }
-    start_phase_ = floor_mod(offset, slide);
-    end_phase_ = floor_mod(start_phase_ + floor_mod(size, slide), slide);
+    if (offset <= -start_distance_ || offset >= start_distance_) {
+        throw Error(ErrorKind::kConfiguration,
+                    "window: offset must be shorter than the distance of window starts");
+    }
+    start_phase_ = floor_mod(offset, start_distance_);
+    end_phase_ = floor_mod(floor_mod(start_phase_, slide) + floor_mod(size, slide), slide);
 }
 
 std::vector<Interval> AlignedWindowAssigner::windows_of(Timestamp t) const {

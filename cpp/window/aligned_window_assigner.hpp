@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "record/time.hpp"
@@ -8,15 +9,19 @@
 
 namespace llmopt_stream {
 
-/// Windows of one size that start every `slide`, aligned to the epoch plus an offset: the
-/// same for every key. Tumbling windows have slide == size: every time lies in exactly one.
-/// With slide < size they overlap; with slide > size there are gaps between them.
+/// Windows aligned to the epoch plus an offset, the same for every key; one ends every
+/// `slide`. Sliding windows are of one size, and start every `slide`: with slide < size they
+/// overlap, with slide > size there are gaps between them, with slide == size they tumble.
+/// Cumulative windows share a start, one every `size`, and grow by `slide`.
 /// A window is [start, end): an event on a boundary belongs to the later one.
 /// Ends of the time range are held, never wrapped.
 class AlignedWindowAssigner {
 public:
-    /// Throws Error(kConfiguration) unless size > 0, slide > 0 and |offset| < slide.
-    AlignedWindowAssigner(Duration size, Duration slide, Duration offset);
+    enum class Shape : std::uint8_t { kSliding, kCumulative };
+
+    /// Throws Error(kConfiguration) unless size > 0, slide > 0 and |offset| < the distance of
+    /// window starts; for cumulative windows slide must divide size.
+    AlignedWindowAssigner(Duration size, Duration slide, Duration offset, Shape shape = Shape::kSliding);
 
     [[nodiscard]] Duration size() const noexcept { return size_; }
     [[nodiscard]] Duration slide() const noexcept { return slide_; }
@@ -34,19 +39,21 @@ public:
     /// The longest interval around t in which no window starts or ends.
     [[nodiscard]] Interval slice_of(Timestamp t) const noexcept {
         const Duration back = std::min(since_start(t), since_end(t));
-        const Duration forth = slide_ - std::max(since_start(t), since_end(t));
+        const Duration forth = std::min(start_distance_ - since_start(t), slide_ - since_end(t));
         return {add_saturating(t, -back), add_saturating(t, forth)};
     }
     [[nodiscard]] Interval window_ending_at(Timestamp end) const noexcept {
-        return {add_saturating(end, -size_), end};
+        return {add_saturating(
+                    end, -(shape_ == Shape::kSliding ? size_ : since_start(add_saturating(end, -1)) + 1)),
+                end};
     }
     /// The windows that contain t, earliest first.
     [[nodiscard]] std::vector<Interval> windows_of(Timestamp t) const;
 
 private:
-    /// How long before t the latest window start lies, in [0, slide).
+    /// How long before t the latest window start lies.
     [[nodiscard]] Duration since_start(Timestamp t) const noexcept {
-        return floor_mod(floor_mod(t, slide_) - start_phase_, slide_);
+        return floor_mod(floor_mod(t, start_distance_) - start_phase_, start_distance_);
     }
     /// How long before t the latest window end lies, in [0, slide).
     [[nodiscard]] Duration since_end(Timestamp t) const noexcept {
@@ -55,6 +62,8 @@ private:
 
     Duration size_;
     Duration slide_;
+    Shape shape_;
+    Duration start_distance_;
     Duration start_phase_;
     Duration end_phase_;
 };

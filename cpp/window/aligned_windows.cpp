@@ -13,7 +13,9 @@ constexpr std::size_t kPortion = 1024;
 }  // namespace
 
 AlignedWindows::AlignedWindows(const WindowPlan& plan, SliceContext& context)
-    : assigner_(plan.size, plan.slide, plan.offset),
+    : assigner_(plan.size, plan.slide, plan.offset,
+                plan.kind == WindowKind::kCumulative ? AlignedWindowAssigner::Shape::kCumulative
+                                                     : AlignedWindowAssigner::Shape::kSliding),
       allowed_lateness_(plan.allowed_lateness),
       accumulation_(plan.accumulation),
       collect_late_(plan.collect_late),

@@ -10,7 +10,7 @@ namespace llmopt_stream {
 enum class Accumulation : std::uint8_t { kAccumulating, kDiscarding };
 
 /// Tumbling windows are sliding ones with slide == size.
-enum class WindowKind : std::uint8_t { kSliding, kSession };
+enum class WindowKind : std::uint8_t { kSliding, kCumulative, kSession };
 
 /// The settings of a window operator; immutable, checked before they come here.
 struct WindowPlan {

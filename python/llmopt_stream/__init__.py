@@ -23,6 +23,7 @@ from .aggregates import (
     SumAggregator,
 )
 from .builder import StreamPipelineBuilder, create_pipeline
+from .columns import Column, col
 from .errors import (
     AggregationError,
     CheckpointError,
@@ -52,6 +53,16 @@ from .push_session import PushSession
 from .results import AggregationResult, Pane, ResultTable
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
+from .triggers import (
+    AfterWatermark,
+    CountTrigger,
+    EventTimeTrigger,
+    HybridTrigger,
+    ProcessingTimeTrigger,
+    WindowTrigger,
+    all_of,
+    any_of,
+)
 from .watermarks import (
     BoundedOutOfOrdernessWatermark,
     LateEvent,
@@ -60,6 +71,9 @@ from .watermarks import (
     WatermarkGenerator,
 )
 from .windows import (
+    CountWindowAssigner,
+    CumulativeWindowAssigner,
+    GlobalWindowAssigner,
     SessionWindowAssigner,
     SlidingWindowAssigner,
     TumblingWindowAssigner,
@@ -74,6 +88,7 @@ from .windows import (
 
 __all__ = [
     "Accumulator",
+    "AfterWatermark",
     "AggregationError",
     "AggregationResult",
     "AggregationState",
@@ -84,18 +99,25 @@ __all__ = [
     "CallbackSink",
     "CheckpointError",
     "CollectSink",
+    "Column",
     "CompositeAggregator",
     "ConfigurationError",
     "ConsoleSink",
     "CountAggregator",
+    "CountTrigger",
+    "CountWindowAssigner",
+    "CumulativeWindowAssigner",
     "EventMetadata",
+    "EventTimeTrigger",
     "EventTimestamp",
     "FeedbackData",
     "FeedbackEvent",
     "FeedbackMetadata",
     "FileSource",
     "GeneratorSource",
+    "GlobalWindowAssigner",
     "GroupingKey",
+    "HybridTrigger",
     "IterableSource",
     "KafkaError",
     "LateEvent",
@@ -108,6 +130,7 @@ __all__ = [
     "PercentileAggregator",
     "PeriodicWatermarkGenerator",
     "PipelineError",
+    "ProcessingTimeTrigger",
     "ProcessorError",
     "ProcessorEvent",
     "PushSession",
@@ -131,8 +154,12 @@ __all__ = [
     "WindowAssigner",
     "WindowAssignmentError",
     "WindowSpec",
+    "WindowTrigger",
     "WindowType",
     "aggregate",
+    "all_of",
+    "any_of",
+    "col",
     "create_pipeline",
     "session",
     "sliding",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._html import text_html
 from .aggregates import NINE, parse_statistic
+from .columns import Column, field_path
 from .errors import ConfigurationError
 from .late import LateEventHandler
 from .pipeline import StreamPipeline
@@ -16,11 +17,15 @@ from .push_session import PushSession
 from .schemas import declared_types
 from .sinks import Sink
 from .sources import Source
+from .triggers import WindowTrigger
 from .units import Duration
 from .watermarks import (
     WatermarkGenerator,
 )
 from .windows import (
+    CountWindowAssigner,
+    CumulativeWindowAssigner,
+    GlobalWindowAssigner,
     SessionWindowAssigner,
     SlidingWindowAssigner,
     TumblingWindowAssigner,
@@ -64,7 +69,7 @@ class StreamPipelineBuilder:
             raise ConfigurationError(
                 f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}"
             )
-        return self._but(time_field=_path(field, "with_event_time"), time_unit=unit)
+        return self._but(time_field=field_path(field, "with_event_time"), time_unit=unit)
 
     def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
         """Declares types of value fields: `{"data.tokens": int}` keeps integers exact."""
@@ -94,24 +99,30 @@ class StreamPipelineBuilder:
 
     def key_by(self, *fields: str) -> StreamPipelineBuilder:
         """Which fields records are grouped by. A record without one of them has null there."""
-        paths = tuple(_path(field, "key_by") for field in fields)
+        paths = tuple(field_path(field, "key_by") for field in fields)
         for path in paths:
             if paths.count(path) > 1:
                 raise ConfigurationError(f"key_by: {path!r} is named twice")
         return self._but(key=paths)
 
     def with_tumbling_window(
-        self, size: Duration, *, offset: Duration = 0, allowed_lateness: Duration | None = None
+        self,
+        size: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
+        time: str = "event",
     ) -> StreamPipelineBuilder:
         """Fixed, gap-free windows: every record falls in exactly one.
 
         A late record still updates its window until `allowed_lateness` has passed; the window then
-        fires again at once.
+        fires again at once. With `time="processing"` the clock at which a record arrives says which window
+        it is in, and completes windows; no record is late then.
 
         >>> builder = create_pipeline().with_tumbling_window("1m", allowed_lateness="10s")
         """
         return self.with_window(
-            TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness)
+            TumblingWindowAssigner(size, offset=offset, allowed_lateness=allowed_lateness, time=time)
         )
 
     def with_sliding_window(
@@ -121,30 +132,73 @@ class StreamPipelineBuilder:
         *,
         offset: Duration = 0,
         allowed_lateness: Duration | None = None,
+        time: str = "event",
     ) -> StreamPipelineBuilder:
         """Windows of one size that start every `slide`: a record falls in all that overlap there."""
         return self.with_window(
-            SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness)
+            SlidingWindowAssigner(size, slide, offset=offset, allowed_lateness=allowed_lateness, time=time)
+        )
+
+    def with_cumulative_window(
+        self,
+        size: Duration,
+        step: Duration,
+        *,
+        offset: Duration = 0,
+        allowed_lateness: Duration | None = None,
+        time: str = "event",
+    ) -> StreamPipelineBuilder:
+        """Windows that share a start and grow by `step` up to `size`: the day so far, every hour."""
+        return self.with_window(
+            CumulativeWindowAssigner(size, step, offset=offset, allowed_lateness=allowed_lateness, time=time)
         )
 
     def with_session_window(
-        self, gap: Duration, *, allowed_lateness: Duration | None = None
+        self,
+        gap: Duration | Column | Callable[[Any], Any],
+        *,
+        allowed_lateness: Duration | None = None,
+        time: str = "event",
     ) -> StreamPipelineBuilder:
         """A key's records that are at most `gap` apart share a window, which ends one gap after the last.
 
-        A record that comes one gap after the last one exactly still joins, unless the watermark has reached
-        the session's end already.
+        `gap` is a duration, or `col(path)` or a callable that says it for each record, in seconds. A record
+        that comes one gap after the last one exactly still joins, unless the watermark has reached the
+        session's end already.
         """
-        return self.with_window(SessionWindowAssigner(gap, allowed_lateness=allowed_lateness))
+        return self.with_window(SessionWindowAssigner(gap, allowed_lateness=allowed_lateness, time=time))
+
+    def with_count_window(
+        self, size: int, slide: int | None = None, *, flush: bool = False
+    ) -> StreamPipelineBuilder:
+        """Windows of `size` records of a key, one every `slide` records; `flush` fires the rest at the end."""
+        return self.with_window(CountWindowAssigner(size, slide, flush=flush))
+
+    def with_global_window(self) -> StreamPipelineBuilder:
+        """One window for all records of a key, complete at the end of the input."""
+        return self.with_window(GlobalWindowAssigner())
 
     def with_window(self, assigner: WindowAssigner) -> StreamPipelineBuilder:
-        """The windows that an assigner describes."""
-        if not isinstance(assigner, SlidingWindowAssigner | SessionWindowAssigner):
+        """The windows that an assigner describes, a built-in one or a subclass of WindowAssigner."""
+        if not isinstance(assigner, WindowAssigner):
             raise ConfigurationError(
-                f"with_window: {assigner!r} is not supported; expected TumblingWindowAssigner, SlidingWindowAssigner or "
-                "SessionWindowAssigner"
+                f"with_window: {assigner!r} is not a WindowAssigner; expected e.g. TumblingWindowAssigner('1m') or an "
+                "object of a subclass of WindowAssigner"
             )
         return self._but(window=assigner)
+
+    def with_trigger(self, trigger: WindowTrigger) -> StreamPipelineBuilder:
+        """When windows fire; by default EventTimeTrigger: when complete, and at every late record.
+
+        >>> from llmopt_stream import AfterWatermark, CountTrigger
+        >>> builder = create_pipeline().with_tumbling_window("1h").with_trigger(AfterWatermark(early=CountTrigger(100)))
+        """
+        if not isinstance(trigger, WindowTrigger):
+            raise ConfigurationError(
+                f"with_trigger: {trigger!r} is not a trigger; expected e.g. CountTrigger(100), or an object of a "
+                "subclass of WindowTrigger"
+            )
+        return self._but(trigger=trigger)
 
     def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
         """Whether a window's later panes hold everything so far ("accumulating", the default) or only
@@ -170,7 +224,7 @@ class StreamPipelineBuilder:
                 "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
             )
         metric = Metric(
-            _path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
+            field_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
         )
         return self._but(metrics=(*self._plan.metrics, metric))
 
@@ -251,11 +305,3 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
     (GroupingKey({'model': 'gpt-4o'}), {'count': 1, 'p99': 12.5})
     """
     return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
-
-
-def _path(field: Any, setting: str) -> str:
-    if not isinstance(field, str) or not all(field.split(".")):
-        raise ConfigurationError(
-            f"{setting}: {field!r} is not a field path; expected text such as 'data.latency_ms'"
-        )
-    return field

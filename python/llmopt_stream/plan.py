@@ -14,6 +14,7 @@ from .late import LateEventHandler
 from .schemas import types_of_event
 from .sinks import Sink
 from .sources import Source
+from .triggers import EventTimeTrigger, WindowTrigger
 from .units import duration_text
 from .watermarks import (
     BoundedOutOfOrdernessWatermark,
@@ -28,6 +29,7 @@ from .windows import (
 
 __all__ = ["DEFAULT_WATERMARK", "Metric", "Plan"]
 
+DEFAULT_TRIGGER = EventTimeTrigger()
 DEFAULT_WATERMARK = BoundedOutOfOrdernessWatermark("30s")
 
 
@@ -54,6 +56,7 @@ class Plan:
     late_events: LateEventHandler | None = None
     key: tuple[str, ...] = ()
     window: WindowAssigner | None = None
+    trigger: WindowTrigger = DEFAULT_TRIGGER
     accumulation: str = "accumulating"
     metrics: tuple[Metric, ...] = ()
     parallelism: int = 1
@@ -97,6 +100,14 @@ class Plan:
                 f"pipeline {self.name!r} has no window: add .with_tumbling_window(size), e.g. with_tumbling_window('1m')"
             )
         spec = self.window.spec
+        aligned = (WindowType.TUMBLING, WindowType.SLIDING, WindowType.CUMULATIVE)
+        if (
+            spec.type not in (*aligned, WindowType.SESSION)
+            or spec.time != "event"
+            or not isinstance(spec.gap, int)
+            or self.trigger != DEFAULT_TRIGGER
+        ):
+            raise ConfigurationError(f"the window {spec} with {self.trigger} is not supported")
         fields = list(dict.fromkeys(metric.field for metric in self.all_metrics()))
         declared = {**types_of_event(self.event_type), **self.schema}
         settings: dict[str, Any] = {
@@ -107,7 +118,7 @@ class Plan:
             "metrics": [
                 (fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()
             ],
-            "session": spec.type is WindowType.SESSION,
+            "kind": "sliding" if spec.type is WindowType.TUMBLING else spec.type.value,
             "size": spec.size,
             "slide": spec.slide,
             "offset": spec.offset,

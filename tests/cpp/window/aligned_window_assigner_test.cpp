@@ -46,6 +46,15 @@ TEST(AlignedWindowAssigner, SlideBeyondTheSizeLeavesGaps) {
     EXPECT_EQ(sampling.slice_of(13), (Interval{13, 20}));
 }
 
+TEST(AlignedWindowAssigner, CumulativeWindowsShareAStartAndGrowByTheStep) {
+    const AlignedWindowAssigner cumulative(30, 10, 5, AlignedWindowAssigner::Shape::kCumulative);
+    EXPECT_EQ(cumulative.windows_of(5), (Intervals{{5, 15}, {5, 25}, {5, 35}}));
+    EXPECT_EQ(cumulative.windows_of(24), (Intervals{{5, 25}, {5, 35}}));
+    EXPECT_EQ(cumulative.windows_of(25), (Intervals{{5, 35}}));
+    EXPECT_EQ(cumulative.windows_of(-1), (Intervals{{-25, 5}}));
+    EXPECT_EQ(cumulative.slice_of(-1), (Interval{-5, 5}));
+}
+
 TEST(AlignedWindowAssigner, EndsOfTheTimeRangeAreHeld) {
     const AlignedWindowAssigner tumbling(10, 10, 0);
     EXPECT_EQ(tumbling.windows_of(kMaxTimestamp).back().end, kMaxTimestamp);
@@ -56,6 +65,7 @@ TEST(AlignedWindowAssigner, SettingsAreChecked) {
     EXPECT_THROW(AlignedWindowAssigner(0, 1, 0), Error);
     EXPECT_THROW(AlignedWindowAssigner(1, -1, 0), Error);
     EXPECT_THROW(AlignedWindowAssigner(10, 10, 10), Error);
+    EXPECT_THROW(AlignedWindowAssigner(10, 4, 0, AlignedWindowAssigner::Shape::kCumulative), Error);
 }
 
 TEST(AlignedWindowAssigner, SlicesAndWindowsAgreeWithTheDefinition) {
