@@ -39,7 +39,8 @@ void empty(PaneTable& panes) {
 }  // namespace
 
 ShardedOperator::ShardedOperator(const WindowPlan& plan, const std::vector<MetricRow::Source>& metrics,
-                                 std::size_t shards) {
+                                 std::size_t shards)
+    : fires_in_order_(plan.trigger.is_default()), in_one_thread_(plan.trigger.asks_user()) {
     for (std::size_t shard = 0; shard < shards; ++shard) {
         shards_.push_back(std::make_unique<Shard>(plan, MetricRow(metrics)));
         shards_.back()->out.panes.results = make_result_columns();
@@ -73,6 +74,22 @@ RecordBatch ShardedOperator::gather(Shard& shard, const RecordBatch& batch) {
     part.keys = batch.keys;
     take(shard.event_time, batch.event_time);
     take(shard.key, batch.key);
+    if (!batch.gap.empty()) {
+        take(shard.gap, batch.gap);
+        part.gap = shard.gap;
+    }
+    if (!batch.window_ends.empty()) {
+        shard.windows_given.clear();
+        shard.window_ends.clear();
+        for (const std::uint32_t record : shard.stream_record) {
+            const std::uint32_t first = record == 0 ? 0 : batch.window_ends[record - 1];
+            const auto windows = batch.windows.subspan(first, batch.window_ends[record] - first);
+            shard.windows_given.insert(shard.windows_given.end(), windows.begin(), windows.end());
+            shard.window_ends.push_back(static_cast<std::uint32_t>(shard.windows_given.size()));
+        }
+        part.windows = shard.windows_given;
+        part.window_ends = shard.window_ends;
+    }
     part.event_time = shard.event_time;
     part.key = shard.key;
     shard.float64.resize(batch.values.size());
@@ -101,7 +118,7 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
                                WindowOutput& out) {
     if (shards_.size() == 1) {
         shards_[0]->records += batch.size;
-        shards_[0]->windows.on_batch(batch, clock, out);
+        in_order(out, [&](WindowOutput& to) { shards_[0]->windows.on_batch(batch, clock, to); });
         return;
     }
     divide(batch);
@@ -112,7 +129,7 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
         own.stream_record = shard.stream_record;
         shard.windows.on_batch(gather(shard, batch), own, shard.out);
     };
-    if (pool != nullptr) {
+    if (pool != nullptr && !in_one_thread_) {
         pool->run(work);
     } else {
         for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
@@ -122,15 +139,38 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
     collect(out);
 }
 
-void ShardedOperator::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+template <typename Step>
+void ShardedOperator::in_order(WindowOutput& out, Step step) {
+    if (fires_in_order_) {
+        step(out);
+    } else {
+        step(shards_[0]->out);
+        collect(out);
+    }
+}
+
+template <typename Step>
+void ShardedOperator::for_each_shard(WindowOutput& out, Step step) {
     if (shards_.size() == 1) {
-        shards_[0]->windows.on_watermark(watermark, position, out);
+        in_order(out, [&](WindowOutput& to) { step(shards_[0]->windows, to); });
         return;
     }
     for (const auto& shard : shards_) {
-        shard->windows.on_watermark(watermark, position, shard->out);
+        step(shard->windows, shard->out);
     }
     collect(out);
+}
+
+void ShardedOperator::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
+    for_each_shard(out, [&](WindowOperator& windows, WindowOutput& to) {
+        windows.on_watermark(watermark, position, to);
+    });
+}
+
+void ShardedOperator::on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out) {
+    for_each_shard(out, [&](WindowOperator& windows, WindowOutput& to) {
+        windows.on_processing_time(now, position, to);
+    });
 }
 
 void ShardedOperator::collect(WindowOutput& out) {
@@ -146,6 +186,7 @@ void ShardedOperator::collect(WindowOutput& out) {
         out.aggregated += std::exchange(own.aggregated, 0);
         out.late_records += std::exchange(own.late_records, 0);
         out.outside_windows += std::exchange(own.outside_windows, 0);
+        out.unfired += std::exchange(own.unfired, 0);
         for (std::size_t metric = 0; metric < own.skipped_values.size(); ++metric) {
             out.skipped_values[metric] += std::exchange(own.skipped_values[metric], 0);
         }
@@ -164,7 +205,9 @@ void ShardedOperator::collect(WindowOutput& out) {
         if (first.end[a.second] != second.end[b.second]) {
             return first.end[a.second] < second.end[b.second];
         }
-        return first.key(a.second) < second.key(b.second);
+        const auto by_key = first.key(a.second).compare(second.key(b.second));
+        // Panes of one key and end fired in this order, in one shard.
+        return by_key != 0 ? by_key < 0 : a.second < b.second;
     });
     for (const auto& [shard, pane] : panes) {
         append_pane(out.panes, shards_[shard]->out.panes, pane);

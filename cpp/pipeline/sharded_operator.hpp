@@ -22,6 +22,7 @@ public:
     /// See WindowOperator. `pool` has a part for each shard; without one, shards take turns.
     void on_batch(const RecordBatch& batch, const BatchClock& clock, WorkerPool* pool, WindowOutput& out);
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
+    void on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
         return shards_[0]->windows.make_result_columns();
@@ -51,16 +52,28 @@ private:
         std::vector<std::vector<double>> float64;
         std::vector<std::vector<std::int64_t>> int64;
         std::vector<std::vector<std::uint8_t>> present;
+        std::vector<Duration> gap;
+        std::vector<Interval> windows_given;
+        std::vector<std::uint32_t> window_ends;
     };
 
     void divide(const RecordBatch& batch);
     [[nodiscard]] static RecordBatch gather(Shard& shard, const RecordBatch& batch);
+    /// Lets the only shard take a step, and brings what fires into the order of output.
+    template <typename Step>
+    void in_order(WindowOutput& out, Step step);
+    template <typename Step>
+    void for_each_shard(WindowOutput& out, Step step);
     void collect(WindowOutput& out);
     [[nodiscard]] std::size_t shard_of(std::uint64_t hash) const noexcept {
         // The upper half: tables within a shard use the lower bits.
         return ((hash >> 32) * shards_.size()) >> 32;
     }
 
+    /// Whether one shard's panes come in the order of output anyway.
+    const bool fires_in_order_;
+    /// A user's trigger runs in Python, one record after the other.
+    const bool in_one_thread_;
     std::vector<std::unique_ptr<Shard>> shards_;
     std::vector<std::uint32_t> shard_of_key_;
 };

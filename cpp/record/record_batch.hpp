@@ -32,6 +32,12 @@ struct RecordBatch {
     std::span<const std::uint32_t> key;
     const KeyDictionary* keys = nullptr;
     std::vector<ValueColumn> values;
+    /// Where a session's gap differs from record to record: in microseconds, positive.
+    std::span<const Duration> gap;
+    /// Where the windows of each record are given: those of record i end at window_ends[i],
+    /// earliest first.
+    std::span<const Interval> windows;
+    std::span<const std::uint32_t> window_ends;
     /// For each usable record its place among all input records of this batch, malformed
     /// ones included; empty means that record i is input record i.
     std::span<const std::uint32_t> input_index;

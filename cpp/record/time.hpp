@@ -38,4 +38,11 @@ inline constexpr Timestamp kMaxTimestamp = std::numeric_limits<Timestamp>::max()
     return add_saturating(t, -into);
 }
 
+/// [start, end).
+struct Interval {
+    Timestamp start;
+    Timestamp end;
+    friend bool operator==(const Interval&, const Interval&) = default;
+};
+
 }  // namespace llmopt_stream

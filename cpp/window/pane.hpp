@@ -16,12 +16,6 @@ namespace llmopt_stream {
 /// When a pane fired relative to the watermark (Beam's names).
 enum class PaneTiming : std::uint8_t { kEarly, kOnTime, kLate };
 
-struct Interval {
-    Timestamp start;
-    Timestamp end;
-    friend bool operator==(const Interval&, const Interval&) = default;
-};
-
 /// Panes in the order in which they fired, as columns. A pane is the result of one key
 /// in one window at one firing.
 struct PaneTable {
@@ -92,6 +86,8 @@ struct WindowOutput {
     std::uint64_t aggregated = 0;
     std::uint64_t late_records = 0;
     std::uint64_t outside_windows = 0;
+    /// Records, once per window, that no pane had shown when their window expired.
+    std::uint64_t unfired = 0;
     /// By metric, values of aggregated records that could not be taken.
     std::vector<std::uint64_t> skipped_values;
 };

@@ -8,8 +8,8 @@ namespace {
 /// Calls `function` with the windows that the variant holds.
 template <typename Variant, typename Function>
 decltype(auto) with(Variant& windows, Function function) {
-    if (std::holds_alternative<SessionWindows>(windows)) {
-        return function(std::get<SessionWindows>(windows));
+    if (std::holds_alternative<KeyedWindows>(windows)) {
+        return function(std::get<KeyedWindows>(windows));
     }
     return function(std::get<AlignedWindows>(windows));
 }
@@ -17,11 +17,12 @@ decltype(auto) with(Variant& windows, Function function) {
 }  // namespace
 
 WindowOperator::WindowOperator(const WindowPlan& plan, MetricRow row)
-    : context_(std::make_unique<SliceContext>(std::move(row))) {
-    if (plan.kind == WindowKind::kSession) {
-        windows_.emplace<SessionWindows>(plan, *context_);
-    } else {
+    : context_(std::make_unique<SliceContext>(std::move(row))), by_clock_(plan.by_clock) {
+    const bool aligned = plan.kind == WindowKind::kSliding || plan.kind == WindowKind::kCumulative;
+    if (aligned && plan.trigger.is_default()) {
         windows_.emplace<AlignedWindows>(plan, *context_);
+    } else {
+        windows_.emplace<KeyedWindows>(plan, *context_);
     }
 }
 
@@ -31,6 +32,14 @@ void WindowOperator::on_batch(const RecordBatch& batch, const BatchClock& clock,
 
 void WindowOperator::on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out) {
     with(windows_, [&](auto& windows) { windows.on_watermark(watermark, position, out); });
+}
+
+void WindowOperator::on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out) {
+    if (auto* const keyed = std::get_if<KeyedWindows>(&windows_)) {
+        keyed->on_processing_time(now, position, out);
+    } else if (by_clock_) {
+        std::get<AlignedWindows>(windows_).on_watermark(now, position, out);
+    }
 }
 
 Timestamp WindowOperator::watermark() const noexcept {

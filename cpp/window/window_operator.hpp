@@ -9,7 +9,7 @@
 #include "record/record_batch.hpp"
 #include "window/aligned_windows.hpp"
 #include "window/pane.hpp"
-#include "window/session_windows.hpp"
+#include "window/keyed_windows.hpp"
 #include "window/window_plan.hpp"
 
 namespace llmopt_stream {
@@ -26,6 +26,8 @@ public:
     void on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out);
     /// A watermark that goes back is ignored. `position` is the number of input records so far.
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
+    /// The clock, at which processing-time triggers fire and windows by the clock complete.
+    void on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out);
 
     [[nodiscard]] Timestamp watermark() const noexcept;
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
@@ -43,7 +45,8 @@ public:
 
 private:
     std::unique_ptr<SliceContext> context_;
-    std::variant<std::monostate, AlignedWindows, SessionWindows> windows_;
+    bool by_clock_;
+    std::variant<std::monostate, AlignedWindows, KeyedWindows> windows_;
 };
 
 }  // namespace llmopt_stream
