@@ -1,5 +1,6 @@
 #include "pipeline/pipeline.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
+#include "bindings/branches.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/python_records.hpp"
 #include "bindings/results.hpp"
@@ -22,8 +24,9 @@ namespace {
 
 constexpr std::size_t kRecordsPerBatch = 4096;
 constexpr std::array kMalformedNames = {
-    "",          "syntax",          "not_an_object", "too_deep",     "bad_utf8",
-    "too_large", "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar"};
+    "",           "syntax",          "not_an_object", "too_deep",     "bad_utf8",
+    "too_large",  "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar",
+    "time_ahead", "time_behind",     "gap_invalid"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
 
 /// A pipeline with the decoders that its schema needs.
@@ -40,6 +43,7 @@ public:
           has_watermarks_of_(!watermarks_of_.is_none()) {}
 
     [[nodiscard]] Pipeline& pipeline() noexcept { return pipeline_; }
+    [[nodiscard]] Branch& branch(std::size_t index) { return pipeline_.branches().at(index); }
     [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
 
     void push_records(const py::list& records, std::uint32_t partition) {
@@ -59,7 +63,7 @@ public:
         const PipelinePlan& plan = pipeline_.plan();
         // Late records are looked up in the reader, and a limit must not end within the chunks of one
         // round: as many records as they have bytes at the most.
-        if (plan.parallelism > 1 && !plan.window.collect_late &&
+        if (plan.parallelism > 1 && !collects_late() &&
             max_records >= plan.parallelism * 2 * kMaxRecordBytes) {
             return read_ndjson_in_parallel(reader);
         }
@@ -81,6 +85,12 @@ public:
     }
 
 private:
+    [[nodiscard]] bool collects_late() const {
+        const auto& branches = pipeline_.plan().branches;
+        return std::any_of(branches.begin(), branches.end(),
+                           [](const BranchPlan& branch) { return branch.window.collect_late; });
+    }
+
     bool read_ndjson_in_parallel(NdjsonReader& reader) {
         if (!parallel_json_) {
             parallel_json_.emplace(schema(), pipeline_.plan().parallelism);
@@ -101,18 +111,18 @@ private:
         push(builder_.batch(), builder_.malformed(), partition);
     }
 
-    void push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-              std::uint32_t partition) {
+    void push(const RecordBatch& batch, Pipeline::MalformedCounts malformed, std::uint32_t partition) {
+        const RecordBatch& admitted = pipeline_.admit(batch, malformed);
         std::vector<Timestamp> watermarks;
-        if (has_watermarks_of_ && batch.size != 0) {
+        if (has_watermarks_of_ && admitted.size != 0) {
             const py::gil_scoped_acquire gil;
-            const std::vector<Timestamp> times(batch.event_time.begin(), batch.event_time.end());
+            const std::vector<Timestamp> times(admitted.event_time.begin(), admitted.event_time.end());
             watermarks = watermarks_of_(partition, times).cast<std::vector<Timestamp>>();
             if (watermarks.size() != times.size()) {
                 throw Error(ErrorKind::kPipeline, "a watermark is needed for each record");
             }
         }
-        pipeline_.push(batch, malformed, partition, watermarks);
+        pipeline_.push(admitted, malformed, partition, watermarks);
     }
 
     /// A first integer time before 1990 nearly always means another unit, and so that every
@@ -141,29 +151,15 @@ private:
 };
 
 using ValueTuple = std::tuple<std::string, std::string, bool>;
-using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
-
-WindowKind window_kind_of(const std::string& name) {
-    if (name == "sliding") {
-        return WindowKind::kSliding;
-    }
-    if (name == "cumulative") {
-        return WindowKind::kCumulative;
-    }
-    if (name == "session") {
-        return WindowKind::kSession;
-    }
-    throw Error(ErrorKind::kConfiguration, "window: kind '" + name + "' is not known");
-}
+using WatermarkTuple =
+    std::tuple<std::optional<Duration>, Duration, std::optional<Duration>, std::optional<Duration>>;
+using SkewTuple = std::tuple<std::optional<Duration>, std::optional<Duration>>;
 
 std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path,
                                       const std::string& time_unit, std::vector<std::string> key_paths,
-                                      const std::vector<ValueTuple>& values,
-                                      const std::vector<MetricTuple>& metrics, const std::string& kind,
-                                      Duration size, Duration slide, Duration offset, Duration gap,
-                                      Duration allowed_lateness, bool discarding, bool collect_late,
-                                      std::optional<Duration> max_out_of_orderness, std::size_t parallelism,
-                                      Duration watermark_interval, py::object watermarks_of) {
+                                      const std::vector<ValueTuple>& values, const py::list& branches,
+                                      const WatermarkTuple& watermark, const SkewTuple& skew,
+                                      std::size_t parallelism, py::object watermarks_of) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
     plan.schema.time_path = std::move(time_path);
@@ -172,20 +168,13 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
     for (const auto& [path, type, declared] : values) {
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
-    for (const auto& [column, aggregations] : metrics) {
-        plan.metrics.push_back({column, aggregations_of(aggregations)});
+    for (const py::handle branch : branches) {
+        plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
     }
-    plan.window = {.kind = window_kind_of(kind),
-                   .size = size,
-                   .slide = slide,
-                   .offset = offset,
-                   .gap = gap,
-                   .allowed_lateness = allowed_lateness,
-                   .accumulation = discarding ? Accumulation::kDiscarding : Accumulation::kAccumulating,
-                   .collect_late = collect_late};
-    plan.max_out_of_orderness = max_out_of_orderness;
+    std::tie(plan.watermark.max_out_of_orderness, plan.watermark.interval, plan.watermark.idle_timeout,
+             plan.watermark.flush_timeout) = watermark;
+    std::tie(plan.future_skew, plan.past_skew) = skew;
     plan.parallelism = parallelism;
-    plan.watermark_interval = watermark_interval;
     return std::make_unique<Session>(std::move(plan), std::move(watermarks_of));
 }
 
@@ -199,14 +188,34 @@ py::dict counts_of(Session& self) {
     }
     py::dict result;
     result["records_in"] = counts.records_in;
+    result["malformed"] = counts.malformed;
+    result["malformed_by_kind"] = malformed;
+    return result;
+}
+
+py::dict branch_counts_of(Session& self, std::size_t branch) {
+    const BranchCounts& counts = self.branch(branch).counts();
+    py::dict result;
     result["aggregated"] = counts.aggregated;
     result["late"] = counts.late;
     result["outside_windows"] = counts.outside_windows;
-    result["malformed"] = counts.malformed;
-    result["malformed_by_kind"] = malformed;
+    result["unfired"] = counts.unfired;
     result["skipped_values"] = counts.skipped_values;
     result["panes"] = counts.panes;
     return result;
+}
+
+/// What is alive in all branches: (keys, slices, bytes).
+std::tuple<std::size_t, std::size_t, std::size_t> live(Session& self) {
+    std::tuple<std::size_t, std::size_t, std::size_t> sums{0, 0, 0};
+    for (const Branch& branch : self.pipeline().branches()) {
+        if (const ShardedOperator* const windows = branch.windows()) {
+            std::get<0>(sums) += windows->live_keys();
+            std::get<1>(sums) += windows->live_slices();
+            std::get<2>(sums) += windows->state_bytes();
+        }
+    }
+    return sums;
 }
 
 std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
@@ -222,9 +231,9 @@ std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
 }
 
 /// (position, input index, event time, watermark, key values, windows)
-py::list take_late(Session& self) {
+py::list take_late(Session& self, std::size_t branch) {
     py::list late;
-    for (const LateRecord& record : self.pipeline().take_late()) {
+    for (const LateRecord& record : self.branch(branch).take_late()) {
         py::list windows;
         for (const Interval& window : record.windows) {
             windows.append(py::make_tuple(window.start, window.end));
@@ -244,11 +253,9 @@ void bind_pipeline(py::module_& module) {
 
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),
-             py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("metrics"),
-             py::arg("kind"), py::arg("size"), py::arg("slide"), py::arg("offset"), py::arg("gap"),
-             py::arg("allowed_lateness"), py::arg("discarding"), py::arg("collect_late"),
-             py::arg("max_out_of_orderness"), py::arg("parallelism") = 1,
-             py::arg("watermark_interval") = Duration{0}, py::arg("watermarks_of") = py::none())
+             py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("branches"),
+             py::arg("watermark"), py::arg("skew"), py::arg("parallelism") = 1,
+             py::arg("watermarks_of") = py::none())
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),
              py::arg("max_records") = NdjsonChunk::kMaxBatchRecords, without_gil(),
@@ -262,14 +269,21 @@ void bind_pipeline(py::module_& module) {
             [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); }, py::arg("time"),
             without_gil())
         .def(
+            "advance_processing_time",
+            [](Session& self, Timestamp time) { self.pipeline().advance_processing_time(time); },
+            py::arg("time"), without_gil())
+        .def(
             "end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
         .def(
             "drain",
-            [](Session& self) { return NamedPanes{self.pipeline().take_panes(), self.schema().key_paths}; },
-            "The panes since the last call.")
-        .def("take_late", &take_late,
+            [](Session& self, std::size_t branch) {
+                return NamedPanes{self.branch(branch).take_panes(), self.schema().key_paths};
+            },
+            py::arg("branch") = 0, "The panes of a branch since the last call.")
+        .def("take_late", &take_late, py::arg("branch") = 0,
              "(position, input index, event time, watermark, key values, windows) since the last call.")
         .def("counts", &counts_of)
+        .def("branch_counts", &branch_counts_of, py::arg("branch"))
         .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
         .def(
             "restore", [](Session& self, const py::bytes& bytes) { self.pipeline().restore(bytes); },
@@ -279,15 +293,14 @@ void bind_pipeline(py::module_& module) {
                                    const Timestamp time = self.pipeline().watermark();
                                    return time == kMinTimestamp ? std::nullopt : std::optional(time);
                                })
-        .def_property_readonly("live_keys",
-                               [](Session& self) { return self.pipeline().window_operator().live_keys(); })
-        .def_property_readonly("live_slices",
-                               [](Session& self) { return self.pipeline().window_operator().live_slices(); })
-        .def_property_readonly(
+        .def_property_readonly("live", &live, "(keys, slices, bytes) that are alive.")
+        .def(
             "records_by_shard",
-            [](Session& self) { return self.pipeline().window_operator().records_by_shard(); })
-        .def_property_readonly("state_bytes",
-                               [](Session& self) { return self.pipeline().window_operator().state_bytes(); });
+            [](Session& self, std::size_t branch) {
+                const ShardedOperator* const windows = self.branch(branch).windows();
+                return windows == nullptr ? std::vector<std::uint64_t>{} : windows->records_by_shard();
+            },
+            py::arg("branch") = 0);
 }
 
 }  // namespace llmopt_stream::bindings

@@ -34,6 +34,15 @@ constexpr std::array<std::pair<std::string_view, FieldType>, 2> kFieldTypes{{
     {"float64", FieldType::kFloat64},
     {"int64", FieldType::kInt64},
 }};
+constexpr std::array<std::pair<std::string_view, WindowKind>, 7> kWindowKinds{{
+    {"tumbling", WindowKind::kSliding},
+    {"sliding", WindowKind::kSliding},
+    {"cumulative", WindowKind::kCumulative},
+    {"session", WindowKind::kSession},
+    {"count", WindowKind::kCount},
+    {"global", WindowKind::kGlobal},
+    {"custom", WindowKind::kGiven},
+}};
 constexpr std::array<std::pair<std::string_view, TimeUnit>, 5> kTimeUnits{{
     {"", TimeUnit::kUnspecified},
     {"s", TimeUnit::kSecond},
@@ -53,6 +62,8 @@ std::vector<Aggregation> aggregations_of(const std::vector<AggregationTuple>& tu
 }
 
 FieldType field_type_of(const std::string& name) { return lookup(kFieldTypes, name, "type"); }
+
+WindowKind window_kind_of(const std::string& name) { return lookup(kWindowKinds, name, "window"); }
 
 TimeUnit time_unit_of(const std::string& name) { return lookup(kTimeUnits, name, "unit"); }
 

@@ -1,5 +1,6 @@
 #include "pipeline/pipeline.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -14,10 +15,10 @@ constexpr std::size_t kRecordsWorthThreads = 256;
 
 }  // namespace
 
-Pipeline::Pipeline(PipelinePlan plan)
-    : plan_(std::move(plan)), watermarks_(plan_.max_out_of_orderness, plan_.watermark_interval) {
-    counts_.skipped_values.resize(plan_.metrics.size());
-    output_.skipped_values.resize(plan_.metrics.size());
+Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.watermark) {
+    for (const BranchPlan& branch : plan_.branches) {
+        branches_.emplace_back(branch, declared_types());
+    }
 }
 
 std::vector<FieldType> Pipeline::declared_types() const {
@@ -42,19 +43,9 @@ void Pipeline::settle_types(const std::vector<FieldType>& types) {
         return;
     }
     types_ = types;
-    std::vector<MetricRow::Source> sources;
-    for (const MetricPlan& metric : plan_.metrics) {
-        sources.push_back({Metric(types[metric.column], metric.aggregations), metric.column});
+    for (Branch& branch : branches_) {
+        branch.settle_types(types, plan_.parallelism, watermarks_.current(), now_);
     }
-    operator_.emplace(plan_.window, sources, plan_.parallelism);
-    output_.panes.results = operator_->make_result_columns();
-}
-
-ShardedOperator& Pipeline::window_operator() {
-    if (!types_) {
-        settle_types(declared_types());
-    }
-    return *operator_;
 }
 
 const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
@@ -84,20 +75,74 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
     return converted_;
 }
 
-void Pipeline::push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-                    std::uint32_t partition, std::span<const Timestamp> watermarks) {
-    ShardedOperator& windows = window_operator();
+bool Pipeline::admits_all() const noexcept {
+    const bool guarded = now_ != 0 && (plan_.future_skew || plan_.past_skew);
+    return !guarded && std::none_of(branches_.begin(), branches_.end(), [](const Branch& branch) {
+        return branch.plan().gap_column.has_value();
+    });
+}
+
+Malformed Pipeline::why_unusable(const RecordBatch& batch, std::size_t record) const noexcept {
+    const Timestamp t = batch.event_time[record];
+    if (now_ != 0 && plan_.future_skew && t > add_saturating(now_, *plan_.future_skew)) {
+        return Malformed::kTimeAhead;
+    }
+    if (now_ != 0 && plan_.past_skew && t < add_saturating(now_, -*plan_.past_skew)) {
+        return Malformed::kTimeBehind;
+    }
+    for (const Branch& branch : branches_) {
+        if (const auto& gap = branch.plan().gap_column; gap && !session_gap(batch.values[*gap], record)) {
+            return Malformed::kGapInvalid;
+        }
+    }
+    return Malformed::kNone;
+}
+
+const RecordBatch& Pipeline::admit(const RecordBatch& batch, MalformedCounts& malformed) {
+    if (!types_) {
+        settle_types(declared_types());
+    }
     const RecordBatch& records = with_settled_types(batch);
-    watermarks_.on_records(records.event_time, partition, watermark_after_, watermarks);
-    const bool worth_threads = plan_.parallelism > 1 && records.size >= kRecordsWorthThreads;
-    windows.on_batch(records, {watermark_after_, counts_.records_in, records.input_index, {}},
-                     worth_threads ? &workers() : nullptr, output_);
-    counts_.records_in += batch.input_records;
+    if (admits_all()) {
+        return records;
+    }
+    usable_records_.clear();
+    for (std::size_t record = 0; record < records.size; ++record) {
+        const Malformed why = why_unusable(records, record);
+        if (why == Malformed::kNone) {
+            usable_records_.push_back(static_cast<std::uint32_t>(record));
+        } else {
+            ++malformed[static_cast<std::size_t>(why)];
+        }
+    }
+    if (usable_records_.size() == records.size) {
+        return records;
+    }
+    usable_ = usable_part_.take(records, usable_records_);
+    usable_input_index_ = usable_records_;
+    if (!records.input_index.empty()) {
+        for (std::uint32_t& index : usable_input_index_) {
+            index = records.input_index[index];
+        }
+    }
+    usable_.input_index = usable_input_index_;
+    usable_.input_records = records.input_records;
+    return usable_;
+}
+
+void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malformed, std::uint32_t partition,
+                    std::span<const Timestamp> watermarks) {
+    watermarks_.on_records(admitted.event_time, partition, now_, watermark_after_, watermarks);
+    const bool worth_threads = plan_.parallelism > 1 && admitted.size >= kRecordsWorthThreads;
+    const BatchClock clock{watermark_after_, counts_.records_in, admitted.input_index, {}};
+    for (Branch& branch : branches_) {
+        branch.on_batch(admitted, clock, now_, worth_threads ? &workers() : nullptr);
+    }
+    counts_.records_in += admitted.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
         counts_.malformed_by_kind[kind] += malformed[kind];
         counts_.malformed += malformed[kind];
     }
-    count_output();
 }
 
 WorkerPool& Pipeline::workers() {
@@ -109,76 +154,68 @@ WorkerPool& Pipeline::workers() {
 
 void Pipeline::advance_watermark(Timestamp watermark) {
     watermarks_.advance(watermark);
-    window_operator().on_watermark(watermarks_.current(), counts_.records_in, output_);
-    count_output();
-}
-
-void Pipeline::count_output() {
-    counts_.aggregated += std::exchange(output_.aggregated, 0);
-    counts_.late += std::exchange(output_.late_records, 0);
-    counts_.outside_windows += std::exchange(output_.outside_windows, 0);
-    for (std::size_t metric = 0; metric < counts_.skipped_values.size(); ++metric) {
-        counts_.skipped_values[metric] += std::exchange(output_.skipped_values[metric], 0);
+    for (Branch& branch : branches_) {
+        branch.on_watermark(watermarks_.current(), counts_.records_in);
     }
 }
 
-PaneTable Pipeline::take_panes() {
-    PaneTable panes;
-    panes.results = window_operator().make_result_columns();
-    std::swap(panes, output_.panes);
-    counts_.panes += panes.size();
-    return panes;
+void Pipeline::advance_processing_time(Timestamp now) {
+    if (now <= now_) {
+        return;
+    }
+    now_ = now;
+    watermarks_.on_processing_time(now);
+    for (Branch& branch : branches_) {
+        branch.on_processing_time(now, counts_.records_in);
+        branch.on_watermark(watermarks_.current(), counts_.records_in);
+    }
 }
-
-std::vector<LateRecord> Pipeline::take_late() { return std::exchange(output_.late, {}); }
 
 std::string Pipeline::snapshot() {
-    (void)window_operator();  // settles the types
     ByteWriter out;
-    for (const FieldType type : *types_) {
-        out.write(static_cast<std::uint8_t>(type));
+    out.write(static_cast<std::uint8_t>(types_.has_value()));
+    if (types_) {
+        for (const FieldType type : *types_) {
+            out.write(static_cast<std::uint8_t>(type));
+        }
     }
     watermarks_.encode(out);
-    for (const std::uint64_t count : {counts_.records_in, counts_.aggregated, counts_.late,
-                                      counts_.outside_windows, counts_.malformed, counts_.panes}) {
-        out.write(count);
-    }
-    for (const std::uint64_t count : counts_.skipped_values) {
-        out.write(count);
-    }
+    out.write(now_);
+    out.write(counts_.records_in);
+    out.write(counts_.malformed);
     for (const std::uint64_t count : counts_.malformed_by_kind) {
         out.write(count);
     }
-    operator_->encode(out);
-    output_.panes.encode(out);
+    for (const Branch& branch : branches_) {
+        branch.encode(out);
+    }
     return snapshot_frame::seal(plan_.fingerprint, out.bytes());
 }
 
 void Pipeline::restore(std::string_view snapshot) {
     const std::string body = snapshot_frame::open(plan_.fingerprint, snapshot);
     ByteReader in(body);
-    std::vector<FieldType> types;
-    for (std::size_t column = 0; column < plan_.schema.values.size(); ++column) {
-        const auto type = in.read<std::uint8_t>();
-        if (type > static_cast<std::uint8_t>(FieldType::kInt64)) {
-            ByteReader::corrupt("an unknown value type");
+    if (in.read<std::uint8_t>() != 0) {
+        std::vector<FieldType> types;
+        for (std::size_t column = 0; column < plan_.schema.values.size(); ++column) {
+            const auto type = in.read<std::uint8_t>();
+            if (type > static_cast<std::uint8_t>(FieldType::kInt64)) {
+                ByteReader::corrupt("an unknown value type");
+            }
+            types.push_back(static_cast<FieldType>(type));
         }
-        types.push_back(static_cast<FieldType>(type));
+        settle_types(types);
     }
-    settle_types(types);
     watermarks_.decode(in);
-    for (std::uint64_t* count : {&counts_.records_in, &counts_.aggregated, &counts_.late,
-                                 &counts_.outside_windows, &counts_.malformed, &counts_.panes}) {
-        *count = in.read<std::uint64_t>();
-    }
-    for (std::uint64_t& count : counts_.skipped_values) {
-        count = in.read<std::uint64_t>();
-    }
+    now_ = in.read<Timestamp>();
+    counts_.records_in = in.read<std::uint64_t>();
+    counts_.malformed = in.read<std::uint64_t>();
     for (std::uint64_t& count : counts_.malformed_by_kind) {
         count = in.read<std::uint64_t>();
     }
-    operator_->decode(in);
-    output_.panes.decode(in);
+    for (Branch& branch : branches_) {
+        branch.decode(in);
+    }
     if (in.remaining() != 0) {
         ByteReader::corrupt("bytes are left over");
     }

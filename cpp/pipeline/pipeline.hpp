@@ -7,47 +7,34 @@
 #include <string>
 #include <vector>
 
-#include "aggregate/aggregation.hpp"
-#include "pipeline/sharded_operator.hpp"
+#include "pipeline/branch.hpp"
+#include "record/batch_part.hpp"
 #include "record/record_batch.hpp"
 #include "time/watermark_tracker.hpp"
-#include "window/window_plan.hpp"
 
 namespace llmopt_stream {
-
-/// Several statistics of one value field.
-struct MetricPlan {
-    /// Index into Schema::values.
-    std::size_t column = 0;
-    std::vector<Aggregation> aggregations;
-};
 
 /// A checked plan: what to read, how to window, what to compute.
 struct PipelinePlan {
     /// Equal exactly for plans that can read each other's snapshots.
     std::string fingerprint;
     Schema schema;
-    WindowPlan window;
-    std::vector<MetricPlan> metrics;
-    /// Absent: watermarks are set explicitly.
-    std::optional<Duration> max_out_of_orderness;
-    /// With a bound: how far event time advances between two steps of the watermark; 0: at any record.
-    Duration watermark_interval = 0;
+    WatermarkPlan watermark;
+    /// At least one.
+    std::vector<BranchPlan> branches;
+    /// How far ahead of the clock, and how far behind it, an event time may lie; other records
+    /// are malformed. Nothing is refused before the clock was set.
+    std::optional<Duration> future_skew;
+    std::optional<Duration> past_skew;
     /// How many threads share the keys. It changes no output.
     std::size_t parallelism = 1;
 };
 
-/// Where every record went: records_in = aggregated + late + malformed + outside_windows.
+/// Input records; what became of those that are not malformed, each branch counts.
 struct RecordCounts {
     std::uint64_t records_in = 0;
-    std::uint64_t aggregated = 0;
-    std::uint64_t late = 0;
-    std::uint64_t outside_windows = 0;
     std::uint64_t malformed = 0;
     std::array<std::uint64_t, kMalformedKinds> malformed_by_kind{};
-    std::uint64_t panes = 0;
-    /// By metric, values of aggregated records that were null, not finite or of a wrong type.
-    std::vector<std::uint64_t> skipped_values;
 };
 
 /// watermark → window → aggregate, driven batch by batch; output waits until it is taken.
@@ -55,6 +42,8 @@ struct RecordCounts {
 /// the test harness are the same object, driven differently. Not thread safe.
 class Pipeline {
 public:
+    using MalformedCounts = std::array<std::uint64_t, kMalformedKinds>;
+
     explicit Pipeline(PipelinePlan plan);
 
     [[nodiscard]] const PipelinePlan& plan() const noexcept { return plan_; }
@@ -67,13 +56,19 @@ public:
     /// The types as the schema declares them, float64 where it does not.
     [[nodiscard]] std::vector<FieldType> declared_types() const;
 
-    /// Takes the next input records, of one partition. `malformed` counts those of them
-    /// that are not in the batch. Types are settled as declared if they were not before.
-    /// `watermarks`, where not empty, has the partition's own watermark after each record.
-    void push(const RecordBatch& batch, const std::array<std::uint64_t, kMalformedKinds>& malformed,
-              std::uint32_t partition, std::span<const Timestamp> watermarks = {});
+    /// The records of a batch that can be processed: without those that lie too far from the
+    /// clock or have no session gap, which are counted in `malformed`. Valid until the next call.
+    /// Types are settled as declared if they were not before.
+    [[nodiscard]] const RecordBatch& admit(const RecordBatch& batch, MalformedCounts& malformed);
+    /// Takes the next input records, of one partition, as admitted. `malformed` counts those of
+    /// them that are not in the batch. `watermarks`, where not empty, has the partition's own
+    /// watermark after each record.
+    void push(const RecordBatch& admitted, const MalformedCounts& malformed, std::uint32_t partition,
+              std::span<const Timestamp> watermarks = {});
     /// No record with an earlier time is expected any more. Going back is ignored.
     void advance_watermark(Timestamp watermark);
+    /// The clock. Going back is ignored.
+    void advance_processing_time(Timestamp now);
     /// Completes and fires everything.
     void end_of_input() { advance_watermark(kMaxTimestamp); }
 
@@ -81,15 +76,11 @@ public:
     [[nodiscard]] const RecordCounts& counts() const noexcept { return counts_; }
     /// Records that were usable, wherever they went.
     [[nodiscard]] std::uint64_t accepted() const noexcept { return counts_.records_in - counts_.malformed; }
-    /// The operator; types are settled as declared if they were not before.
-    [[nodiscard]] ShardedOperator& window_operator();
+
+    [[nodiscard]] std::vector<Branch>& branches() noexcept { return branches_; }
 
     /// As many threads as the plan's parallelism; started when first asked for.
     [[nodiscard]] WorkerPool& workers();
-
-    /// The panes since the last call, in firing order.
-    [[nodiscard]] PaneTable take_panes();
-    [[nodiscard]] std::vector<LateRecord> take_late();
 
     /// Everything that a run in progress consists of, panes not yet taken included.
     [[nodiscard]] std::string snapshot();
@@ -99,13 +90,14 @@ public:
 
 private:
     [[nodiscard]] const RecordBatch& with_settled_types(const RecordBatch& batch);
-    void count_output();
+    [[nodiscard]] Malformed why_unusable(const RecordBatch& batch, std::size_t record) const noexcept;
+    [[nodiscard]] bool admits_all() const noexcept;
 
     PipelinePlan plan_;
     std::optional<std::vector<FieldType>> types_;
-    std::optional<ShardedOperator> operator_;
+    std::vector<Branch> branches_;
     WatermarkTracker watermarks_;
-    WindowOutput output_;
+    Timestamp now_ = 0;
     RecordCounts counts_;
 
     std::optional<WorkerPool> workers_;
@@ -114,6 +106,10 @@ private:
     std::vector<Timestamp> watermark_after_;
     RecordBatch converted_;
     std::vector<std::vector<double>> converted_values_;
+    BatchPart usable_part_;
+    RecordBatch usable_;
+    std::vector<std::uint32_t> usable_records_;
+    std::vector<std::uint32_t> usable_input_index_;
 };
 
 }  // namespace llmopt_stream

@@ -62,58 +62,6 @@ void ShardedOperator::divide(const RecordBatch& batch) {
     }
 }
 
-RecordBatch ShardedOperator::gather(Shard& shard, const RecordBatch& batch) {
-    const auto take = [&](auto& to, const auto& from) {
-        to.resize(shard.stream_record.size());
-        for (std::size_t record = 0; record < to.size(); ++record) {
-            to[record] = from[shard.stream_record[record]];
-        }
-    };
-    RecordBatch part;
-    part.size = part.input_records = shard.stream_record.size();
-    part.keys = batch.keys;
-    take(shard.event_time, batch.event_time);
-    take(shard.key, batch.key);
-    if (!batch.gap.empty()) {
-        take(shard.gap, batch.gap);
-        part.gap = shard.gap;
-    }
-    if (!batch.window_ends.empty()) {
-        shard.windows_given.clear();
-        shard.window_ends.clear();
-        for (const std::uint32_t record : shard.stream_record) {
-            const std::uint32_t first = record == 0 ? 0 : batch.window_ends[record - 1];
-            const auto windows = batch.windows.subspan(first, batch.window_ends[record] - first);
-            shard.windows_given.insert(shard.windows_given.end(), windows.begin(), windows.end());
-            shard.window_ends.push_back(static_cast<std::uint32_t>(shard.windows_given.size()));
-        }
-        part.windows = shard.windows_given;
-        part.window_ends = shard.window_ends;
-    }
-    part.event_time = shard.event_time;
-    part.key = shard.key;
-    shard.float64.resize(batch.values.size());
-    shard.int64.resize(batch.values.size());
-    shard.present.resize(batch.values.size());
-    for (std::size_t column = 0; column < batch.values.size(); ++column) {
-        const ValueColumn& from = batch.values[column];
-        ValueColumn to{from.type, {}, {}, {}};
-        if (from.type == FieldType::kFloat64) {
-            take(shard.float64[column], from.float64);
-            to.float64 = shard.float64[column];
-        } else {
-            take(shard.int64[column], from.int64);
-            to.int64 = shard.int64[column];
-            if (!from.present.empty()) {
-                take(shard.present[column], from.present);
-                to.present = shard.present[column];
-            }
-        }
-        part.values.push_back(to);
-    }
-    return part;
-}
-
 void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock, WorkerPool* pool,
                                WindowOutput& out) {
     if (shards_.size() == 1) {
@@ -127,7 +75,7 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
         shard.records += shard.stream_record.size();
         BatchClock own = clock;
         own.stream_record = shard.stream_record;
-        shard.windows.on_batch(gather(shard, batch), own, shard.out);
+        shard.windows.on_batch(shard.part.take(batch, shard.stream_record), own, shard.out);
     };
     if (pool != nullptr && !in_one_thread_) {
         pool->run(work);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/worker_pool.hpp"
+#include "record/batch_part.hpp"
 #include "window/window_operator.hpp"
 
 namespace llmopt_stream {
@@ -45,20 +46,12 @@ private:
         WindowOutput out;
         std::uint64_t records = 0;
 
-        // The shard's part of the current batch.
+        /// Which records of the current batch are the shard's.
         std::vector<std::uint32_t> stream_record;
-        std::vector<Timestamp> event_time;
-        std::vector<std::uint32_t> key;
-        std::vector<std::vector<double>> float64;
-        std::vector<std::vector<std::int64_t>> int64;
-        std::vector<std::vector<std::uint8_t>> present;
-        std::vector<Duration> gap;
-        std::vector<Interval> windows_given;
-        std::vector<std::uint32_t> window_ends;
+        BatchPart part;
     };
 
     void divide(const RecordBatch& batch);
-    [[nodiscard]] static RecordBatch gather(Shard& shard, const RecordBatch& batch);
     /// Lets the only shard take a step, and brings what fires into the order of output.
     template <typename Step>
     void in_order(WindowOutput& out, Step step);

@@ -166,19 +166,18 @@ KeyedWindows::Place KeyedWindows::session_for(KeyInterner::Code code, const Inte
 }
 
 bool KeyedWindows::is_ready(const OpenWindow& window, bool ask_user) const {
-    return llmopt_stream::is_ready(plan_.trigger,
-                                   {window.span, watermark_, clock_, window.waiting, window.first_clock,
-                                    window.complete, ask_user});
+    return llmopt_stream::is_ready(plan_.trigger, {window.span, watermark_, clock_, window.waiting,
+                                                   window.first_clock, window.complete, ask_user});
 }
 
 void KeyedWindows::fire(Place place, PaneTiming timing, std::uint64_t position, WindowOutput& out) {
     OpenWindow& window = windows_[place];
     if (window.waiting > 0 || plan_.accumulation == Accumulation::kAccumulating) {
         const bool is_session = plan_.kind == WindowKind::kSession;
-        const bool is_last = plan_.kind == WindowKind::kCount ||
-                             (takes_no_more(window.span.end) &&
-                              (watermark_ == kMaxTimestamp || !asks_user_ ||
-                               plan_.trigger.should_purge(window.span, watermark_)));
+        const bool is_last =
+            plan_.kind == WindowKind::kCount ||
+            (takes_no_more(window.span.end) && (watermark_ == kMaxTimestamp || !asks_user_ ||
+                                                plan_.trigger.should_purge(window.span, watermark_)));
         if (!window.standing.empty()) {
             std::erase(window.standing, window.span);
             std::sort(window.standing.begin(), window.standing.end(),
@@ -297,9 +296,8 @@ void KeyedWindows::end_counts(std::uint64_t position, WindowOutput& out) {
             }
         }
     }
-    std::sort(due_.begin(), due_.end(), [&](Place a, Place b) {
-        return context_->keys.less(windows_[a].code, windows_[b].code);
-    });
+    std::sort(due_.begin(), due_.end(),
+              [&](Place a, Place b) { return context_->keys.less(windows_[a].code, windows_[b].code); });
     for (const Place place : due_) {
         if (plan_.flush) {
             fire(place, PaneTiming::kOnTime, position, out);
@@ -492,6 +490,33 @@ void KeyedWindows::encode(ByteWriter& out) const {
     }
 }
 
+void KeyedWindows::check_counts() const {
+    std::size_t windows = 0;
+    for (KeyInterner::Code code = 0; code < counts_.size(); ++code) {
+        if (counts_[code] == 0) {
+            continue;
+        }
+        const auto count = static_cast<Timestamp>(counts_[code]);
+        // Those with a record that there was and one that there was not, oldest first.
+        std::vector<Interval> expected;
+        for (Timestamp end = assigner_->next_end_after(count); end - plan_.size < count; end += plan_.slide) {
+            expected.push_back(assigner_->window_ending_at(end));
+        }
+        windows += expected.size();
+        Place place = windows_.newest_of(code);
+        for (; place != kNone && !expected.empty() && windows_[place].span == expected.back();
+             place = windows_[place].older) {
+            expected.pop_back();
+        }
+        if (place != kNone || !expected.empty()) {
+            ByteReader::corrupt("count windows that do not fit the count");
+        }
+    }
+    if (windows != windows_.live()) {
+        ByteReader::corrupt("count windows without a count");
+    }
+}
+
 void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
     watermark_ = in.read<Timestamp>();
     clock_ = in.read<Timestamp>();
@@ -543,7 +568,7 @@ void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
     for (std::uint64_t at = 0; at < counted; ++at) {
         const std::string_view key = in.read_bytes();
         const std::uint64_t records = in.read<std::uint64_t>();
-        if (records == 0 || plan_.kind != WindowKind::kCount) {
+        if (records == 0 || records >= std::uint64_t{1} << 62 || plan_.kind != WindowKind::kCount) {
             ByteReader::corrupt("a count that cannot be");
         }
         if (const std::uint64_t hash = hash_key(key); keep(hash)) {
@@ -555,6 +580,9 @@ void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
                 context_->keys.hold(code);
             }
         }
+    }
+    if (plan_.kind == WindowKind::kCount) {
+        check_counts();
     }
 }
 

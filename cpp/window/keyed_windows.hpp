@@ -63,6 +63,8 @@ private:
     void taken(Place place, const RecordBatch& batch, std::size_t record, std::uint64_t position,
                WindowOutput& out);
     void count_up(KeyInterner::Code code, std::uint64_t position, WindowOutput& out);
+    /// Refuses count windows that a key with so many records cannot have.
+    void check_counts() const;
     void end_counts(std::uint64_t position, WindowOutput& out);
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
     /// Moves the watermark on to where it is before stream record `until`; record `next` comes next.

@@ -51,6 +51,9 @@ public:
         }
         return newest_[code];
     }
+    [[nodiscard]] Place newest_of(KeyInterner::Code code) const noexcept {
+        return code < newest_.size() ? newest_[code] : kNone;
+    }
     [[nodiscard]] std::size_t live() const noexcept { return live_; }
 
     /// A new, empty window in the key's list, before `older`, which is in the list or kNone.

@@ -46,8 +46,7 @@ bool Trigger::should_purge(const Interval& window, Timestamp watermark) const {
         return user->should_purge(window, watermark);
     }
     bool purge = true;
-    for_each_part(*this,
-                  [&](const Trigger& part) { purge = purge && part.should_purge(window, watermark); });
+    for_each_part(*this, [&](const Trigger& part) { purge = purge && part.should_purge(window, watermark); });
     return purge;
 }
 

@@ -8,8 +8,8 @@
 
 #include "record/record_batch.hpp"
 #include "window/aligned_windows.hpp"
-#include "window/pane.hpp"
 #include "window/keyed_windows.hpp"
+#include "window/pane.hpp"
 #include "window/window_plan.hpp"
 
 namespace llmopt_stream {

@@ -8,17 +8,18 @@ from typing import Any
 
 from ._html import text_html
 from .aggregates import NINE, parse_statistic
+from .branches import Branch, Metric
 from .columns import Column, field_path
 from .errors import ConfigurationError
 from .late import LateEventHandler
 from .pipeline import StreamPipeline
-from .plan import Metric, Plan
+from .plan import Plan
 from .push_session import PushSession
 from .schemas import declared_types
 from .sinks import Sink
 from .sources import Source
 from .triggers import WindowTrigger
-from .units import Duration
+from .units import Duration, duration_micros
 from .watermarks import (
     WatermarkGenerator,
 )
@@ -52,6 +53,13 @@ class StreamPipelineBuilder:
 
     def _but(self, **changes: Any) -> StreamPipelineBuilder:
         return StreamPipelineBuilder(dataclasses.replace(self._plan, **changes))
+
+    @property
+    def _branch(self) -> Branch:
+        return self._plan.branches[-1]
+
+    def _but_branch(self, **changes: Any) -> StreamPipelineBuilder:
+        return self._but(branches=(*self._plan.branches[:-1], dataclasses.replace(self._branch, **changes)))
 
     def with_source(self, source: Source) -> StreamPipelineBuilder:
         """Where records come from."""
@@ -95,7 +103,7 @@ class StreamPipelineBuilder:
                 f"with_late_event_handler: {handler!r} is not a LateEventHandler; expected e.g. "
                 "LateEventHandler('60s').with_side_output(CollectSink())"
             )
-        return self._but(late_events=handler)
+        return self._but_branch(late_events=handler)
 
     def key_by(self, *fields: str) -> StreamPipelineBuilder:
         """Which fields records are grouped by. A record without one of them has null there."""
@@ -185,7 +193,7 @@ class StreamPipelineBuilder:
                 f"with_window: {assigner!r} is not a WindowAssigner; expected e.g. TumblingWindowAssigner('1m') or an "
                 "object of a subclass of WindowAssigner"
             )
-        return self._but(window=assigner)
+        return self._but_branch(window=assigner)
 
     def with_trigger(self, trigger: WindowTrigger) -> StreamPipelineBuilder:
         """When windows fire; by default EventTimeTrigger: when complete, and at every late record.
@@ -198,7 +206,7 @@ class StreamPipelineBuilder:
                 f"with_trigger: {trigger!r} is not a trigger; expected e.g. CountTrigger(100), or an object of a "
                 "subclass of WindowTrigger"
             )
-        return self._but(trigger=trigger)
+        return self._but_branch(trigger=trigger)
 
     def with_accumulation(self, mode: str) -> StreamPipelineBuilder:
         """Whether a window's later panes hold everything so far ("accumulating", the default) or only
@@ -208,7 +216,7 @@ class StreamPipelineBuilder:
             raise ConfigurationError(
                 f"with_accumulation: {mode!r} is not known; expected 'accumulating' or 'discarding'"
             )
-        return self._but(accumulation=mode)
+        return self._but_branch(accumulation=mode)
 
     def aggregate(
         self, field: str = "value", aggregations: Sequence[str] | str = NINE, *, prefix: str = ""
@@ -226,15 +234,56 @@ class StreamPipelineBuilder:
         metric = Metric(
             field_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
         )
-        return self._but(metrics=(*self._plan.metrics, metric))
+        return self._but_branch(metrics=(*self._branch.metrics, metric))
 
-    def with_options(self, *, parallelism: int = 1) -> StreamPipelineBuilder:
-        """How a pipeline runs: `parallelism` threads share the keys. It changes no output."""
-        if type(parallelism) is not int or not 1 <= parallelism <= 256:
+    def branch(self, name: str) -> StreamPipelineBuilder:
+        """Starts another branch of the stream, with windows, trigger, aggregates, late records and sinks of
+        its own; what is said of them from here on is said of it. Source, event time, watermark and key are
+        the same for all, and the input is read once.
+
+        >>> from llmopt_stream import CollectSink
+        >>> minutes, hours = CollectSink(), CollectSink()
+        >>> builder = (
+        ...     create_pipeline().key_by("model")
+        ...     .branch("minutes").with_tumbling_window("1m").aggregate("ms", ["p99"]).with_sink(minutes)
+        ...     .branch("hours").with_tumbling_window("1h").aggregate("ms", ["count"]).with_sink(hours)
+        ... )
+        """
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"branch: name: {name!r} must be text that is not empty")
+        before = [] if self._plan.branches == (Branch(),) else list(self._plan.branches)
+        if before and not before[0].name:
+            raise ConfigurationError(
+                f"branch: {name!r} comes after a window, trigger, aggregate or sink that is in no branch; "
+                "start the first branch before them"
+            )
+        if name in self._plan.branch_names():
+            raise ConfigurationError(f"branch: name: there is a branch {name!r} already")
+        return self._but(branches=(*before, Branch(name)))
+
+    def with_options(
+        self,
+        *,
+        parallelism: int | None = None,
+        future_skew: Duration | None = None,
+        past_skew: Duration | None = None,
+    ) -> StreamPipelineBuilder:
+        """How a pipeline runs.
+
+        `parallelism` threads (1 unless said otherwise) share the keys; it changes no output. A record whose
+        time lies more than `future_skew` ahead of the clock, or more than `past_skew` behind it, is counted
+        as malformed ("time_ahead", "time_behind") and does not move the watermark. Unless said otherwise,
+        nothing is refused for that.
+        """
+        if parallelism is not None and (type(parallelism) is not int or not 1 <= parallelism <= 256):
             raise ConfigurationError(
                 f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
             )
-        return self._but(parallelism=parallelism)
+        changes: dict[str, Any] = {} if parallelism is None else {"parallelism": parallelism}
+        for name, skew in (("future_skew", future_skew), ("past_skew", past_skew)):
+            if skew is not None:
+                changes[name] = duration_micros(skew, f"with_options: {name}")
+        return self._but(**changes)
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
         """Where results go; any number of sinks."""
@@ -242,21 +291,22 @@ class StreamPipelineBuilder:
             raise ConfigurationError(
                 f"with_sink: {sink!r} is not a Sink; expected ConsoleSink, CollectSink, CallbackSink or a subclass of Sink"
             )
-        return self._but(sinks=(*self._plan.sinks, sink))
+        return self._but_branch(sinks=(*self._branch.sinks, sink))
 
     def checked(self) -> StreamPipelineBuilder:
         """Itself, if everything but source and sinks is there and fits together."""
         plan = self._plan
         plan.core(collect_late=False, watermark=None)  # checks what only the core knows
-        taken = [*_TABLE_COLUMNS, *plan.key]
-        for metric in plan.all_metrics():
-            for statistic in metric.statistics:
-                if statistic.result_name in taken:
-                    raise ConfigurationError(
-                        f"aggregate: two columns of the result would be called {statistic.result_name!r}; "
-                        f"give the metric of {metric.field!r} another prefix="
-                    )
-                taken.append(statistic.result_name)
+        for branch in plan.branches:
+            taken = [*_TABLE_COLUMNS, *plan.key]
+            for metric in branch.all_metrics():
+                for statistic in metric.statistics:
+                    if statistic.result_name in taken:
+                        raise ConfigurationError(
+                            f"aggregate: two columns of the result would be called {statistic.result_name!r}; "
+                            f"give the metric of {metric.field!r} another prefix="
+                        )
+                    taken.append(statistic.result_name)
         return self
 
     def build(self) -> StreamPipeline:

@@ -69,7 +69,7 @@ def _with_traceback(work: Callable[[], int]) -> int:
 
 def _can_show_progress(pipeline: StreamPipeline) -> bool:
     """On a terminal, unless results go there too."""
-    prints = any(isinstance(sink, ConsoleSink) for sink in pipeline.plan.sinks)
+    prints = any(isinstance(sink, ConsoleSink) for branch in pipeline.plan.branches for sink in branch.sinks)
     return sys.stderr.isatty() and not (prints and sys.stdout.isatty())
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .results import ResultTable
-
 if TYPE_CHECKING:
     from .intake import Intake
+    from .plan import Plan
+    from .results import ResultTable
     from .sinks import Sink
 
 __all__ = ["Delivery"]
@@ -25,21 +25,14 @@ class Delivery:
     which runs in another thread, or else one that starts when it is first needed.
     """
 
-    def __init__(
-        self,
-        sinks: Sequence[Sink],
-        side_output: Sink | None,
-        *,
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self._sinks = sinks
-        self._side_output = side_output
+    def __init__(self, plan: Plan, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._branches = plan.branches
         self._opened: list[Sink] = []
         self._outcomes = _Outcomes(loop)
 
     def __enter__(self) -> Self:
         try:
-            for sink in [*self._sinks, *([] if self._side_output is None else [self._side_output])]:
+            for sink in self._sinks():
                 if all(sink is not other for other in self._opened):
                     self._outcomes.wait_for(sink.open())
                     self._opened.append(sink)
@@ -48,16 +41,25 @@ class Delivery:
             raise
         return self
 
-    def emit(self, intake: Intake) -> ResultTable:
-        """What is new in the core, handed out."""
-        table = ResultTable(intake.core.drain())
-        late = intake.take_late() if self._side_output is not None else []
-        if len(table):
-            for sink in self._sinks:
-                self._outcomes.wait_for(sink.send_batch(table))
-        if late and self._side_output is not None:
-            self._outcomes.wait_for(self._side_output.send_batch(late))
-        return table
+    def _sinks(self) -> Iterator[Sink]:
+        for branch in self._branches:
+            yield from branch.sinks
+            if branch.side_output is not None:
+                yield branch.side_output
+
+    def emit(self, intake: Intake) -> list[ResultTable]:
+        """What is new in the core, handed out; by branch."""
+        tables = intake.drain()
+        late = intake.take_late()
+        for branch, table in zip(self._branches, tables, strict=True):
+            if len(table):
+                for sink in branch.sinks:
+                    self._outcomes.wait_for(sink.send_batch(table))
+            if branch.side_output is not None and (
+                of_branch := [event for event in late if event.branch == branch.name]
+            ):
+                self._outcomes.wait_for(branch.side_output.send_batch(of_branch))
+        return tables
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

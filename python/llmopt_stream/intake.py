@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _core
 from ._optional import needs
+from .branches import GAP_FIELD
+from .errors import ConfigurationError
 from .events import GroupingKey
+from .results import ResultTable
 from .units import to_timedelta
 from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
 from .windows import Window
@@ -45,6 +48,8 @@ class Intake:
         )
         self._collect_late = collect_late
         self._key_names = plan.key
+        self._branches = plan.branch_names()
+        self._gap_of = plan.gap_of
         self.fields = plan.fields()
         self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
         self.late: list[LateEvent] = []
@@ -65,14 +70,36 @@ class Intake:
         return None if micros is None else Watermark(micros)
 
     def metrics(self) -> dict[str, Any]:
-        """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
-        return {
-            **self.core.counts(),
-            "records_by_shard": self.core.records_by_shard,
-            "live_keys": self.core.live_keys,
-            "live_slices": self.core.live_slices,
-            "state_bytes": self.core.state_bytes,
+        """The counters so far: records_in = aggregated + late + malformed + outside_windows.
+
+        With branches, each has its own under its name, and the four that are theirs are the sums.
+        """
+        keys, slices, state_bytes = self.core.live
+        metrics = {
+            **self.counts(),
+            "records_by_shard": self.core.records_by_shard(),
+            "live_keys": keys,
+            "live_slices": slices,
+            "state_bytes": state_bytes,
         }
+        if self._branches != [""]:
+            metrics["branches"] = {
+                name: self.core.branch_counts(index) for index, name in enumerate(self._branches)
+            }
+        return metrics
+
+    def counts(self) -> dict[str, Any]:
+        """Where records went; what branches count is summed up."""
+        counts = self.core.counts()
+        each = [self.core.branch_counts(index) for index in range(len(self._branches))]
+        for name in ("aggregated", "late", "outside_windows", "unfired", "panes"):
+            counts[name] = sum(branch[name] for branch in each)
+        counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
+        return counts
+
+    def drain(self) -> list[ResultTable]:
+        """The results since the last call, branch by branch."""
+        return [ResultTable(self.core.drain(index), branch=name) for index, name in enumerate(self._branches)]
 
     def take_late(self) -> list[LateEvent]:
         """The late records since the last call."""
@@ -91,7 +118,10 @@ class Intake:
         if not records:
             return  # which would settle the types of values
         before = self.records_in if self._collect_late else 0
-        self.core.push_records(records, partition)
+        self.core.push_records(
+            records if self._gap_of is None else [_WithGap(record, self._gap_of) for record in records],
+            partition,
+        )
         self._keep_late(lambda position, _: records[position - before])
 
     def push(self, data: Any, partition: int = 0) -> None:
@@ -138,6 +168,11 @@ class Intake:
 
     def ndjson(self, reader: _core.NdjsonReader) -> Step:
         """Takes the records of newline-delimited JSON."""
+        if self._gap_of is not None:
+            raise ConfigurationError(
+                "with_session_window: gap: a callable needs whole records, which this source does not give; "
+                "use col(path), or IterableSource"
+            )
         reader.set_keep_records(self._collect_late)
 
         def step(max_records: int = UNLIMITED) -> bool:
@@ -148,6 +183,10 @@ class Intake:
         return step
 
     def _arrow(self, data: Any, partition: int) -> Step:
+        if self._gap_of is not None:
+            pyarrow = needs("pyarrow", "arrow")
+            batches = pyarrow.RecordBatchReader.from_stream(data)
+            return self.steps((batch.to_pylist() for batch in batches), partition)
         row = _rows_of(data)
         if self._collect_late and row is None:
             pyarrow = needs("pyarrow", "arrow")
@@ -167,17 +206,33 @@ class Intake:
         """`record_at(position, place in its batch)` gives the record."""
         if not self._collect_late:
             return
-        for position, index, time, watermark, key, windows in self.core.take_late():
-            self.late.append(
-                LateEvent(
-                    event=record_at(position, index),
-                    key=GroupingKey(zip(self._key_names, key, strict=True)),
-                    windows=tuple(Window(*window) for window in windows),
-                    watermark=Watermark(watermark),
-                    lateness=to_timedelta(watermark - time),
-                    position=position,
+        for branch, name in enumerate(self._branches):
+            for position, index, time, watermark, key, windows in self.core.take_late(branch):
+                self.late.append(
+                    LateEvent(
+                        event=record_at(position, index),
+                        key=GroupingKey(zip(self._key_names, key, strict=True)),
+                        windows=tuple(Window(*window) for window in windows),
+                        watermark=Watermark(watermark),
+                        lateness=to_timedelta(watermark - time),
+                        position=position,
+                        branch=name,
+                    )
                 )
-            )
+
+
+class _WithGap:
+    """A record, and under a name of its own what a callable says its session gap is."""
+
+    def __init__(self, record: Any, gap_of: Callable[[Any], Any]) -> None:
+        self._record = record
+        self._gap_of = gap_of
+
+    def __getitem__(self, name: str) -> Any:
+        if name == GAP_FIELD:
+            return self._gap_of(self._record)
+        record = self._record
+        return record[name] if isinstance(record, Mapping) else getattr(record, name)
 
 
 def _arrow_row(table: Any) -> Any:

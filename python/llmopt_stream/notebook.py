@@ -59,4 +59,4 @@ def aggregate(
     while step():
         pass
     intake.core.end_of_input()
-    return ResultTable(intake.core.drain())
+    return intake.drain()[0]

@@ -13,7 +13,6 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-from . import _core
 from ._html import text_html
 from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
@@ -40,6 +39,7 @@ class RunSummary:
     outside_windows: int
     """In a gap between windows."""
     unfired: int
+    """Once per window: taken, but shown by no pane before the window expired (count and clock triggers)."""
     shed: int
     panes: int
     """Results handed to the sinks."""
@@ -60,7 +60,16 @@ class RunSummary:
         ]
         parts += [
             f"{count:,} {name.replace('_', ' ')}"
-            for name in ("aggregated", "late", "malformed", "filtered", "outside_windows", "shed", "panes")
+            for name in (
+                "aggregated",
+                "late",
+                "malformed",
+                "filtered",
+                "outside_windows",
+                "unfired",
+                "shed",
+                "panes",
+            )
             if (count := getattr(self, name)) or name in ("aggregated", "panes")
         ]
         parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
@@ -159,34 +168,35 @@ class StreamPipeline:
     ) -> RunSummary:
         plan = self._plan
         source = plan.needed_source()
-        intake = Intake(
-            plan, watermark=plan.watermark or DEFAULT_WATERMARK, collect_late=plan.side_output is not None
-        )
+        intake = Intake(plan, watermark=plan.watermark or DEFAULT_WATERMARK, collect_late=plan.collects_late)
         started = time.monotonic()
         step = source.open(intake)
         with (
-            Delivery(plan.sinks, plan.side_output, loop=loop) as delivery,
+            Delivery(plan, loop=loop) as delivery,
             progress_display(source.progress, shown=progress) as display,
         ):
-            self._counts = intake.core.counts()
+            uses_clock = plan.uses_clock
+            self._counts = intake.counts()
             while not self._stop.is_set():
                 left = limits.left(self._counts["records_in"], time.monotonic() - started)
+                if uses_clock:
+                    intake.core.advance_processing_time(time.time_ns() // 1_000)
                 more = left > 0 and step(left)
                 # A stop counts even where the input ended while it came.
                 if not more and not self._stop.is_set():
                     intake.core.end_of_input()
                 delivery.emit(intake)
-                self._counts = intake.core.counts()
+                self._counts = intake.counts()
                 display.update(self._counts["records_in"])
                 if not more:
                     break
-        return self._summary(intake.core, timedelta(seconds=time.monotonic() - started))
+        return self._summary(intake.counts(), timedelta(seconds=time.monotonic() - started))
 
-    def _summary(self, core: _core.Pipeline, duration: timedelta) -> RunSummary:
-        counts = core.counts()
+    def _summary(self, counts: dict[str, Any], duration: timedelta) -> RunSummary:
         self._counts = counts
         skipped: dict[str, int] = {}
-        for metric, count in zip(self._plan.all_metrics(), counts["skipped_values"], strict=True):
+        metrics = [metric for branch in self._plan.branches for metric in branch.all_metrics()]
+        for metric, count in zip(metrics, counts["skipped_values"], strict=True):
             if count:
                 skipped[metric.field] = max(count, skipped.get(metric.field, 0))
         return RunSummary(
@@ -196,7 +206,7 @@ class StreamPipeline:
             malformed=counts["malformed"],
             filtered=0,
             outside_windows=counts["outside_windows"],
-            unfired=0,
+            unfired=counts["unfired"],
             shed=0,
             panes=counts["panes"],
             duration=duration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .delivery import Delivery
 from .errors import PipelineError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 __all__ = ["PushSession"]
+
+Results: TypeAlias = ResultTable | dict[str, ResultTable]
+"""One table, or with branches one for each, by name."""
 
 
 class PushSession:
@@ -35,30 +38,34 @@ class PushSession:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._intake = Intake(plan, watermark=plan.watermark, collect_late=plan.side_output is not None)
-        self._delivery = Delivery(plan.sinks, plan.side_output)
+        self._intake = Intake(plan, watermark=plan.watermark, collect_late=plan.collects_late)
+        self._delivery = Delivery(plan)
         self._delivery.__enter__()
         self._name = plan.name
         self._ended = ""
 
-    def push(self, data: Any, *, partition: int = 0) -> ResultTable:
+    def push(self, data: Any, *, partition: int = 0) -> Results:
         """Takes a record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch."""
         self._check_open()
         self._intake.push(data, partition)
-        return self._delivery.emit(self._intake)
+        return self._emit()
 
-    def advance_watermark(self, time: Time) -> ResultTable:
+    def advance_watermark(self, time: Time) -> Results:
         """No record with an earlier time is expected any more. Going back is ignored."""
         self._check_open()
         self._intake.core.advance_watermark(time_micros(time, "advance_watermark"))
-        return self._delivery.emit(self._intake)
+        return self._emit()
 
-    def flush(self) -> ResultTable:
+    def flush(self) -> Results:
         """Ends the input: every window completes. Nothing can be pushed after it."""
         self._check_open()
         self._ended = "its input was ended by flush()"
         self._intake.core.end_of_input()
-        return self._delivery.emit(self._intake)
+        return self._emit()
+
+    def _emit(self) -> Results:
+        tables = self._delivery.emit(self._intake)
+        return {table.branch: table for table in tables} if len(tables) > 1 else tables[0]
 
     @property
     def watermark(self) -> Watermark | None:

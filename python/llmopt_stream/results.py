@@ -43,6 +43,8 @@ class AggregationResult:
     key: GroupingKey
     results: dict[str, Any]
     pane: Pane = field(default_factory=lambda: Pane("on_time", 0, True, ()))
+    branch: str = ""
+    """The branch that it is of, where the stream has several."""
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that results have as JSON."""
@@ -67,7 +69,7 @@ class AggregationResult:
         return json.dumps({**self.to_dict(), "results": finite}, separators=(",", ":"), ensure_ascii=False)
 
 
-def _window_json(window: Window) -> dict[str, str]:
+def _window_json(window: Window) -> dict[str, str | None]:
     return {"start": window.start_text, "end": window.end_text}
 
 
@@ -77,8 +79,10 @@ class ResultTable:
     say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`.
     """
 
-    def __init__(self, panes: _core.Panes) -> None:
+    def __init__(self, panes: _core.Panes, *, branch: str = "") -> None:
         self._panes = panes
+        self.branch = branch
+        """The branch that it is of, where the stream has several."""
 
     def __len__(self) -> int:
         return len(self._panes)
@@ -95,7 +99,11 @@ class ResultTable:
         )
         pane = Pane(timing, pane_index, is_last, tuple(Window(*interval) for interval in replaces))
         return AggregationResult(
-            Window(start, end), GroupingKey(zip(self._panes.key_names, key, strict=True)), results, pane
+            Window(start, end),
+            GroupingKey(zip(self._panes.key_names, key, strict=True)),
+            results,
+            pane,
+            self.branch,
         )
 
     def __iter__(self) -> Iterator[AggregationResult]:
@@ -103,7 +111,7 @@ class ResultTable:
 
     def copy(self) -> ResultTable:
         """Another table with the same results, which can grow by itself."""
-        return ResultTable(self._panes.copy())
+        return ResultTable(self._panes.copy(), branch=self.branch)
 
     def extend(self, later: ResultTable) -> None:
         """Adds the results of a later drain of the same pipeline."""

@@ -12,14 +12,12 @@ The watermark's arrival at the window's end *completes* the window. A pane that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
 from .units import Duration, duration_micros, duration_text
-
-if TYPE_CHECKING:
-    from .watermarks import Watermark
-    from .windows import Window
+from .watermarks import Watermark
+from .windows import Window
 
 __all__ = [
     "AfterWatermark",
@@ -32,6 +30,9 @@ __all__ = [
     "WindowTrigger",
     "all_of",
     "any_of",
+    "asks_user",
+    "core_trigger",
+    "kept_after_end",
 ]
 
 
@@ -57,16 +58,19 @@ class WindowTrigger:
         """Whether the window's state may go; asked once it takes no records any more, and at each
         watermark from there on. Until it goes, it can still fire.
         """
-        return True
+        return _is_complete(window, watermark)
 
 
 @dataclass(frozen=True)
 class EventTimeTrigger(WindowTrigger):
     """The default: once when the watermark reaches the window's end, then at every late record.
 
-    >>> EventTimeTrigger()
-    EventTimeTrigger()
+    >>> EventTimeTrigger().should_fire(Window(0, 10), Watermark(10), 1)
+    True
     """
+
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        return _is_complete(window, watermark)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ class CountTrigger(WindowTrigger):
     def __post_init__(self) -> None:
         _check_count("CountTrigger: count", self.count)
 
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        return element_count >= self.count
+
 
 class ProcessingTimeTrigger(WindowTrigger):
     """`delay` on the clock after the first record since the last firing. Completion fires nothing: records
@@ -93,6 +100,10 @@ class ProcessingTimeTrigger(WindowTrigger):
     def __init__(self, delay: Duration) -> None:
         self.delay = duration_micros(delay, "ProcessingTimeTrigger: delay", least=1)
         """In microseconds."""
+
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        """Never: what is asked here does not depend on the clock, at which alone it fires."""
+        return False
 
     def __repr__(self) -> str:
         return f"ProcessingTimeTrigger({duration_text(self.delay)!r})"
@@ -117,6 +128,12 @@ class HybridTrigger(WindowTrigger):
         self.count_threshold = count_threshold
         self.time_threshold = duration_micros(time_threshold, "HybridTrigger: time_threshold")
         """In microseconds."""
+
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        return element_count >= self.count_threshold or _is_complete(window, watermark)
+
+    def should_purge(self, window: Window, watermark: Watermark) -> bool:
+        return int(watermark) >= window.micros[1] + self.time_threshold
 
     def __repr__(self) -> str:
         return f"HybridTrigger({self.count_threshold}, {duration_text(self.time_threshold)!r})"
@@ -147,6 +164,11 @@ class AfterWatermark(WindowTrigger):
             if part is not None:
                 _check_part("AfterWatermark", part)
 
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        if _is_complete(window, watermark):
+            return self.late is None or self.late.should_fire(window, watermark, element_count)
+        return self.early is not None and self.early.should_fire(window, watermark, element_count)
+
 
 @dataclass(frozen=True)
 class AnyOfTrigger(WindowTrigger):
@@ -154,12 +176,18 @@ class AnyOfTrigger(WindowTrigger):
 
     triggers: tuple[WindowTrigger, ...]
 
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        return any(part.should_fire(window, watermark, element_count) for part in self.triggers)
+
 
 @dataclass(frozen=True)
 class AllOfTrigger(WindowTrigger):
     """As soon as all of its parts would fire."""
 
     triggers: tuple[WindowTrigger, ...]
+
+    def should_fire(self, window: Window, watermark: Watermark, element_count: int) -> bool:
+        return all(part.should_fire(window, watermark, element_count) for part in self.triggers)
 
 
 def any_of(*triggers: WindowTrigger) -> AnyOfTrigger:
@@ -196,3 +224,88 @@ def _check_part(name: str, trigger: object) -> None:
 def _check_count(name: str, count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count < 2**63:
         raise ConfigurationError(f"{name} {count!r} must be a whole number of at least 1")
+
+
+def core_trigger(trigger: WindowTrigger) -> tuple[Any, ...]:
+    """A trigger as the core takes it: its kind, then its settings."""
+    if type(trigger) not in _BUILT_IN:
+        return ("user", _Asked(trigger))
+    match trigger:
+        case EventTimeTrigger():
+            return ("event_time",)
+        case CountTrigger(count):
+            return ("count", count)
+        case ProcessingTimeTrigger():
+            return ("processing_time", trigger.delay)
+        case HybridTrigger():
+            return ("any_of", [("count", trigger.count_threshold), ("event_time",)])
+        case AfterWatermark(early, late):
+            return (
+                "after_watermark",
+                *(None if part is None else core_trigger(part) for part in (early, late)),
+            )
+        case AnyOfTrigger(triggers):
+            return ("any_of", [core_trigger(part) for part in triggers])
+        case AllOfTrigger(triggers):
+            return ("all_of", [core_trigger(part) for part in triggers])
+    raise AssertionError(trigger)
+
+
+def kept_after_end(trigger: WindowTrigger) -> int:
+    """How long after a window's end its state is kept at least, in microseconds."""
+    match trigger:
+        case HybridTrigger():
+            return trigger.time_threshold
+        case AfterWatermark(early, late):
+            return max((kept_after_end(part) for part in (early, late) if part is not None), default=0)
+        case AnyOfTrigger(triggers) | AllOfTrigger(triggers):
+            return max(kept_after_end(part) for part in triggers)
+    return 0
+
+
+def asks_user(trigger: WindowTrigger) -> bool:
+    """Whether a part of it is a user's, which is called in Python."""
+    match trigger:
+        case AfterWatermark(early, late) if type(trigger) in _BUILT_IN:
+            return any(asks_user(part) for part in (early, late) if part is not None)
+        case AnyOfTrigger(triggers) | AllOfTrigger(triggers):
+            return any(asks_user(part) for part in triggers)
+    return type(trigger) not in _BUILT_IN
+
+
+_BUILT_IN = (
+    EventTimeTrigger,
+    CountTrigger,
+    ProcessingTimeTrigger,
+    HybridTrigger,
+    AfterWatermark,
+    AnyOfTrigger,
+    AllOfTrigger,
+)
+
+
+def _is_complete(window: Window, watermark: Watermark) -> bool:
+    return int(watermark) >= window.micros[1]
+
+
+class _Asked:
+    """What the core calls for a user's trigger, with microseconds."""
+
+    def __init__(self, trigger: WindowTrigger) -> None:
+        self._trigger = trigger
+
+    def should_fire(self, start: int, end: int, watermark: int, waiting: int) -> bool:
+        return self._answer("should_fire", Window(start, end), Watermark(watermark), waiting)
+
+    def should_purge(self, start: int, end: int, watermark: int) -> bool:
+        return self._answer("should_purge", Window(start, end), Watermark(watermark))
+
+    def _answer(self, method: str, *arguments: Any) -> bool:
+        try:
+            return bool(getattr(self._trigger, method)(*arguments))
+        except ProcessorError:
+            raise
+        except Exception as error:
+            raise WindowAssignmentError(
+                f"{type(self._trigger).__name__}.{method}: {type(error).__name__}: {error}"
+            ) from error

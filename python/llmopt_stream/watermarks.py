@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from time import monotonic
@@ -98,7 +98,10 @@ class BoundedOutOfOrdernessWatermark(WatermarkGenerator):
     event time minus that bound (Flink's strategy of this name).
 
     In a pipeline it is a setting, applied to each partition by itself; the stream's watermark is
-    the minimum. Alone it shows what it does:
+    the minimum. A partition that has brought nothing for `idle_timeout` on the clock does not hold the
+    others back. When the whole stream has been silent for `flush_timeout`, event time moves on as the clock
+    does, so that the last windows fire; records that come after that may be late. Without these two the
+    watermark waits for records. Alone it shows what it does:
 
     >>> generator = BoundedOutOfOrdernessWatermark(timedelta(seconds=5))
     >>> generator.on_event("2026-01-01T10:00:00Z")
@@ -107,14 +110,17 @@ class BoundedOutOfOrdernessWatermark(WatermarkGenerator):
     Watermark('2026-01-01T09:59:55+00:00')
     """
 
-    def __init__(self, max_out_of_orderness: Duration, *, idle_timeout: Duration | None = None) -> None:
-        if idle_timeout is not None:
-            raise ConfigurationError(
-                f"BoundedOutOfOrdernessWatermark: idle_timeout: {idle_timeout!r} is not supported yet; expected None"
-            )
-        self._bound = duration_micros(
-            max_out_of_orderness, "BoundedOutOfOrdernessWatermark: max_out_of_orderness"
-        )
+    def __init__(
+        self,
+        max_out_of_orderness: Duration,
+        *,
+        idle_timeout: Duration | None = None,
+        flush_timeout: Duration | None = None,
+    ) -> None:
+        name = type(self).__name__
+        self._bound = duration_micros(max_out_of_orderness, f"{name}: max_out_of_orderness")
+        self._idle_timeout = _timeout(idle_timeout, f"{name}: idle_timeout")
+        self._flush_timeout = _timeout(flush_timeout, f"{name}: flush_timeout")
         self._greatest: int | None = None
 
     @property
@@ -129,7 +135,15 @@ class BoundedOutOfOrdernessWatermark(WatermarkGenerator):
         return None if self._greatest is None else Watermark(max(self._greatest - self._bound, -(2**63)))
 
     def __repr__(self) -> str:
-        return f"BoundedOutOfOrdernessWatermark({duration_text(self._bound)!r})"
+        parts = [repr(duration_text(self._bound))]
+        for name, timeout in (("idle_timeout", self._idle_timeout), ("flush_timeout", self._flush_timeout)):
+            if timeout is not None:
+                parts.append(f"{name}={duration_text(timeout)!r}")
+        return f"BoundedOutOfOrdernessWatermark({', '.join(parts)})"
+
+
+def _timeout(value: Duration | None, setting: str) -> int | None:
+    return None if value is None else duration_micros(value, setting, least=1)
 
 
 class PeriodicWatermarkGenerator(WatermarkGenerator):
@@ -219,16 +233,23 @@ class CoreWatermark:
 
     max_out_of_orderness: int
     interval: int = 0
+    idle_timeout: int | None = None
+    flush_timeout: int | None = None
+
+    def as_tuple(self) -> tuple[int, int, int | None, int | None]:
+        return (self.max_out_of_orderness, self.interval, self.idle_timeout, self.flush_timeout)
 
     @classmethod
     def of(cls, generator: WatermarkGenerator) -> CoreWatermark | None:
         """The settings, if the core has such a generator; subclasses have behaviour of their own."""
         if type(generator) is BoundedOutOfOrdernessWatermark:
-            return cls(generator._bound)
+            return cls(
+                generator._bound, idle_timeout=generator._idle_timeout, flush_timeout=generator._flush_timeout
+            )
         if type(generator) is PeriodicWatermarkGenerator and generator.clock == "event":
             base = cls.of(generator.base)
             if base is not None and base.interval == 0:
-                return cls(base.max_out_of_orderness, generator._interval)
+                return replace(base, interval=generator._interval)
         return None
 
 
@@ -283,6 +304,8 @@ class LateEvent:
     """How far the watermark was past the record's time."""
     position: int
     """How many records came before it."""
+    branch: str = ""
+    """The branch that it came too late for, where there are several."""
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that late events have as JSON; `lateness` in seconds."""

@@ -68,6 +68,11 @@ class Window:
             raise ConfigurationError(f"Window: end {end!r} must be after start {start!r}")
 
     @property
+    def micros(self) -> tuple[int, int]:
+        """Start and end in microseconds since the epoch; int64's ends where there is none."""
+        return (self._start, self._end)
+
+    @property
     def is_unbounded(self) -> bool:
         """Whether it has no start and no end."""
         return self._start == _EARLIEST and self._end == _LATEST

@@ -15,25 +15,31 @@ namespace {
 
 using namespace llmopt_stream;
 
-PipelinePlan plan(bool session, bool integers) {
+PipelinePlan plan(WindowKind kind, bool integers, bool early = false) {
     PipelinePlan result;
     result.fingerprint = "fuzz";
     result.schema.time_path = "t";
     result.schema.time_unit = TimeUnit::kMicrosecond;
     result.schema.key_paths = {"k"};
     result.schema.values = {{"v", integers ? FieldType::kInt64 : FieldType::kFloat64, true}};
-    result.window.kind = session ? WindowKind::kSession : WindowKind::kSliding;
-    result.window.size = 10;
-    result.window.slide = 4;
-    result.window.gap = 5;
-    result.window.allowed_lateness = 6;
-    result.metrics = {{0,
+    BranchPlan& branch = result.branches.emplace_back();
+    branch.window.kind = kind;
+    branch.window.size = 10;
+    branch.window.slide = 4;
+    branch.window.gap = 5;
+    branch.window.allowed_lateness = 6;
+    if (early) {
+        branch.window.trigger.kind = TriggerKind::kAfterWatermark;
+        branch.window.trigger.early.emplace_back().kind = TriggerKind::kCount;
+        branch.window.trigger.early.front().count = 5;
+    }
+    branch.metrics = {{0,
                        {{AggregationKind::kCount, 0, "count"},
                         {AggregationKind::kSum, 0, "sum"},
                         {AggregationKind::kStddev, 0, "stddev"},
                         {AggregationKind::kMin, 0, "min"},
                         {AggregationKind::kPercentile, 99, "p99"}}}};
-    result.max_out_of_orderness = 3;
+    result.watermark.max_out_of_orderness = 3;
     return result;
 }
 
@@ -47,17 +53,26 @@ std::string body_of(const PipelinePlan& of) {
                                     std::to_string(record % 3) + "\",\"v\":" + std::to_string(value) + "}",
                                 builder);
     }
-    pipeline.push(builder.batch(), builder.malformed(), 0);
+    Pipeline::MalformedCounts malformed = builder.malformed();
+    pipeline.push(pipeline.admit(builder.batch(), malformed), malformed, 0);
     return snapshot_frame::open(of.fingerprint, pipeline.snapshot());
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    static const std::vector<PipelinePlan> plans = {plan(false, false), plan(true, false), plan(false, true),
-                                                    plan(true, true)};
-    static const std::vector<std::string> bodies = {body_of(plans[0]), body_of(plans[1]), body_of(plans[2]),
-                                                    body_of(plans[3])};
+    static const std::vector<PipelinePlan> plans = {
+        plan(WindowKind::kSliding, false),      plan(WindowKind::kSession, false),
+        plan(WindowKind::kSliding, true),       plan(WindowKind::kSession, true),
+        plan(WindowKind::kSliding, true, true), plan(WindowKind::kCount, false),
+        plan(WindowKind::kGlobal, true, true)};
+    static const std::vector<std::string> bodies = [] {
+        std::vector<std::string> made;
+        for (const PipelinePlan& each : plans) {
+            made.push_back(body_of(each));
+        }
+        return made;
+    }();
     if (size < 3) {
         return 0;
     }
@@ -74,7 +89,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try {
         pipeline.restore(snapshot_frame::seal("fuzz", body));
         pipeline.end_of_input();
-        (void)pipeline.take_panes();
+        (void)pipeline.branches().front().take_panes();
         (void)pipeline.snapshot();
     } catch (const Error&) {
         return 0;

@@ -12,7 +12,7 @@ from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.errors import CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.intake import Intake
-from llmopt_stream.results import AggregationResult, ResultTable
+from llmopt_stream.results import AggregationResult
 from llmopt_stream.units import Time, time_micros, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import Window
@@ -46,7 +46,6 @@ class PipelineHarness:
         plan = builder.with_options(parallelism=parallelism).checked().plan
         self._intake = Intake(plan, watermark=plan.watermark, collect_late=True)
         self._core = self._intake.core
-        self._processing_time = 0
 
     def push(self, record: Any, *, partition: int = 0) -> None:
         """Takes one record (dict, dataclass, …), or a list of them, of one partition."""
@@ -62,7 +61,7 @@ class PipelineHarness:
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
-        self._processing_time = max(self._processing_time, time_micros(time, "advance_processing_time"))
+        self._core.advance_processing_time(time_micros(time, "advance_processing_time"))
 
     def end_of_input(self) -> None:
         """Nothing more comes: every window completes."""
@@ -70,11 +69,11 @@ class PipelineHarness:
 
     def drain(self) -> list[AggregationResult]:
         """The panes since the last drain, in firing order."""
-        return list(ResultTable(self._core.drain()))
+        return [result for table in self._intake.drain() for result in table]
 
     def discard(self) -> int:
         """Drops the panes since the last drain and says how many there were."""
-        return len(self._core.drain())
+        return sum(map(len, self._intake.drain()))
 
     def drain_late(self) -> list[LateEvent]:
         """The records since the last drain that came too late for every window of theirs."""
@@ -93,7 +92,6 @@ class PipelineHarness:
     def snapshot(self) -> bytes:
         """Everything between two steps, results not yet drained included."""
         parts = {
-            "processing_time": self._processing_time,
             "late": [_encode_late(event) for event in self._intake.late],
             "watermark_generators": self._intake.generator_state(),
         }
@@ -115,7 +113,6 @@ class PipelineHarness:
         harness._core.restore(body[end:])
         try:
             header = json.loads(body[8:end])
-            harness._processing_time = header["processing_time"]
             harness._intake.late = [_decode_late(event) for event in header["late"]]
             generators = json.loads(json.dumps(header["watermark_generators"]), object_hook=_untagged)
             harness._intake.restore_generators(generators)

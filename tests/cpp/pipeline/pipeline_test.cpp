@@ -20,15 +20,16 @@ PipelinePlan plan(WindowKind kind, std::size_t parallelism) {
     result.schema.time_unit = TimeUnit::kMillisecond;
     result.schema.key_paths = {"k"};
     result.schema.values = {{"v", FieldType::kFloat64, false}};
-    result.window.kind = kind;
-    result.window.size = 10'000'000;
-    result.window.slide = 4'000'000;
-    result.window.gap = 500'000;
-    result.window.allowed_lateness = 2'000'000;
-    result.window.collect_late = true;
-    result.metrics = {
+    BranchPlan& branch = result.branches.emplace_back();
+    branch.window.kind = kind;
+    branch.window.size = kind == WindowKind::kCount ? 7 : 10'000'000;
+    branch.window.slide = kind == WindowKind::kCount ? 3 : 4'000'000;
+    branch.window.gap = 500'000;
+    branch.window.allowed_lateness = kind == WindowKind::kCount ? 0 : 2'000'000;
+    branch.window.collect_late = true;
+    branch.metrics = {
         {0, {{AggregationKind::kCount, 0, "count"}, {AggregationKind::kPercentile, 95, "p95"}}}};
-    result.max_out_of_orderness = 1'000'000;
+    result.watermark.max_out_of_orderness = 1'000'000;
     result.parallelism = parallelism;
     return result;
 }
@@ -47,43 +48,61 @@ std::string events() {
 }
 
 /// Reads the lines in as many threads as the plan says; the panes as bytes, in order.
-std::string run(const PipelinePlan& of, const std::string& lines, RecordCounts& counts,
-                std::vector<std::uint64_t>& late) {
+struct Outcome {
+    std::string panes;
+    RecordCounts records;
+    BranchCounts counts;
+    std::vector<std::uint64_t> late;
+};
+
+Outcome run(const PipelinePlan& of, const std::string& lines) {
     Pipeline pipeline(of);
     NdjsonReader reader(std::make_unique<MemoryByteStream>(lines), 1 << 14);
     ParallelNdjson decoder(of.schema, of.parallelism);
     while (decoder.next(reader, pipeline.workers())) {
         for (std::size_t batch = 0; batch < decoder.size(); ++batch) {
-            pipeline.push(decoder[batch].batch(), decoder[batch].malformed(), 0);
+            Pipeline::MalformedCounts malformed = decoder[batch].malformed();
+            pipeline.push(pipeline.admit(decoder[batch].batch(), malformed), malformed, 0);
         }
     }
     pipeline.end_of_input();
-    counts = pipeline.counts();
-    for (const LateRecord& record : pipeline.take_late()) {
-        late.push_back(record.position);
+    Branch& branch = pipeline.branches().front();
+    Outcome outcome{{}, pipeline.counts(), branch.counts(), {}};
+    for (const LateRecord& record : branch.take_late()) {
+        outcome.late.push_back(record.position);
     }
-    EXPECT_EQ(pipeline.window_operator().live_keys(), 0U);
-    EXPECT_EQ(pipeline.window_operator().state_bytes(), 0U);
+    EXPECT_EQ(branch.windows()->live_keys(), 0U);
+    EXPECT_EQ(branch.windows()->state_bytes(), 0U);
     ByteWriter out;
-    pipeline.take_panes().encode(out);
-    return out.take();
+    branch.take_panes().encode(out);
+    outcome.panes = out.take();
+    return outcome;
 }
 
 TEST(Pipeline, OutputDoesNotDependOnTheNumberOfThreads) {
     const std::string lines = events();
-    for (const WindowKind kind : {WindowKind::kSliding, WindowKind::kSession}) {
-        RecordCounts alone;
-        std::vector<std::uint64_t> late_alone;
-        const std::string expected = run(plan(kind, 1), lines, alone, late_alone);
-        EXPECT_GT(alone.late, 0U);
-        EXPECT_EQ(alone.malformed, 40U);
-        EXPECT_EQ(alone.records_in, alone.aggregated + alone.late + alone.malformed + alone.outside_windows);
-        for (const std::size_t parallelism : {2, 3, 4}) {
-            RecordCounts counts;
-            std::vector<std::uint64_t> late;
-            EXPECT_TRUE(run(plan(kind, parallelism), lines, counts, late) == expected) << parallelism;
-            EXPECT_EQ(late, late_alone);
-            EXPECT_EQ(counts.aggregated, alone.aggregated);
+    for (const WindowKind kind : {WindowKind::kSliding, WindowKind::kSession, WindowKind::kCount}) {
+        for (const bool triggered : {false, true}) {
+            PipelinePlan of = plan(kind, 1);
+            if (triggered && kind != WindowKind::kCount) {
+                Trigger& trigger = of.branches.front().window.trigger;
+                trigger.kind = TriggerKind::kAfterWatermark;
+                trigger.early.emplace_back().kind = TriggerKind::kCount;
+                trigger.early.front().count = 5;
+            }
+            const Outcome alone = run(of, lines);
+            EXPECT_EQ(alone.counts.late == 0, kind == WindowKind::kCount);
+            EXPECT_EQ(alone.records.malformed, 40U);
+            EXPECT_EQ(alone.records.records_in, alone.counts.aggregated + alone.counts.late +
+                                                    alone.records.malformed + alone.counts.outside_windows);
+            for (const std::size_t parallelism : {2, 3, 4}) {
+                of.parallelism = parallelism;
+                const Outcome shared = run(of, lines);
+                EXPECT_TRUE(shared.panes == alone.panes) << parallelism;
+                EXPECT_EQ(shared.late, alone.late);
+                EXPECT_EQ(shared.counts.aggregated, alone.counts.aggregated);
+                EXPECT_EQ(shared.counts.unfired, alone.counts.unfired);
+            }
         }
     }
 }

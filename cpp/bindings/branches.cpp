@@ -1,0 +1,73 @@
+#include "bindings/branches.hpp"
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/plan.hpp"
+#include "bindings/triggers.hpp"
+
+namespace llmopt_stream::bindings {
+namespace {
+
+using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
+
+/// `assign([time, …])` gives for each time its windows as (start, end).
+class PythonAssigner final : public UserAssigner {
+public:
+    explicit PythonAssigner(py::object assign) : assign_(std::move(assign)) {}
+
+    void assign(std::span<const Timestamp> event_time, std::vector<Interval>& windows,
+                std::vector<std::uint32_t>& ends) override {
+        const py::gil_scoped_acquire gil;
+        const std::vector<Timestamp> times(event_time.begin(), event_time.end());
+        const auto assigned =
+            assign_(times).cast<std::vector<std::vector<std::pair<Timestamp, Timestamp>>>>();
+        for (const auto& of_record : assigned) {
+            for (const auto& [start, end] : of_record) {
+                windows.push_back({start, end});
+            }
+            ends.push_back(static_cast<std::uint32_t>(windows.size()));
+        }
+    }
+
+private:
+    py::object assign_;
+};
+
+template <typename Value>
+Value setting(const py::dict& settings, const char* name) {
+    return settings[name].cast<Value>();
+}
+
+}  // namespace
+
+BranchPlan branch_of(const py::dict& settings) {
+    BranchPlan branch;
+    WindowPlan& window = branch.window;
+    window.kind = window_kind_of(setting<std::string>(settings, "kind"));
+    window.size = setting<Duration>(settings, "size");
+    window.slide = setting<Duration>(settings, "slide");
+    window.offset = setting<Duration>(settings, "offset");
+    window.gap = setting<Duration>(settings, "gap");
+    window.flush = setting<bool>(settings, "flush");
+    window.by_clock = setting<bool>(settings, "by_clock");
+    window.allowed_lateness = setting<Duration>(settings, "allowed_lateness");
+    window.trigger = trigger_of(setting<py::tuple>(settings, "trigger"));
+    window.kept_after_end = setting<Duration>(settings, "kept_after_end");
+    window.accumulation =
+        setting<bool>(settings, "discarding") ? Accumulation::kDiscarding : Accumulation::kAccumulating;
+    window.collect_late = setting<bool>(settings, "collect_late");
+    branch.gap_column = setting<std::optional<std::size_t>>(settings, "gap_column");
+    if (const py::object assigner = settings["assigner"]; !assigner.is_none()) {
+        branch.assigner = std::make_shared<PythonAssigner>(assigner);
+    }
+    for (const auto& [column, aggregations] : setting<std::vector<MetricTuple>>(settings, "metrics")) {
+        branch.metrics.push_back({column, aggregations_of(aggregations)});
+    }
+    return branch;
+}
+
+}  // namespace llmopt_stream::bindings

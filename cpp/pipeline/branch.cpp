@@ -1,0 +1,138 @@
+#include "pipeline/branch.hpp"
+
+#include <cmath>
+#include <utility>
+
+namespace llmopt_stream {
+
+std::optional<Duration> session_gap(const ValueColumn& seconds, std::size_t record) noexcept {
+    constexpr double kLongest = 2e12;  // sums of a few gaps stay within int64 microseconds
+    double value = 0;
+    if (seconds.type == FieldType::kFloat64) {
+        value = seconds.float64[record];
+    } else if (seconds.present.empty() || seconds.present[record] != 0) {
+        value = static_cast<double>(seconds.int64[record]);
+    }
+    if (!(value > 0 && value <= kLongest)) {
+        return std::nullopt;
+    }
+    const Duration micros = std::llround(value * 1e6);
+    return micros > 0 ? std::optional(micros) : std::nullopt;
+}
+
+Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared) : plan_(std::move(plan)) {
+    counts_.skipped_values.resize(plan_.metrics.size());
+    output_.skipped_values.resize(plan_.metrics.size());
+    // An operator checks what nobody else knows.
+    output_.panes.results = ShardedOperator(plan_.window, sources(declared), 1).make_result_columns();
+}
+
+std::vector<MetricRow::Source> Branch::sources(const std::vector<FieldType>& types) const {
+    std::vector<MetricRow::Source> sources;
+    for (const MetricPlan& metric : plan_.metrics) {
+        sources.push_back({Metric(types[metric.column], metric.aggregations), metric.column});
+    }
+    return sources;
+}
+
+void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
+                          Timestamp now) {
+    operator_.emplace(plan_.window, sources(types), shards);
+    output_.panes.results = operator_->make_result_columns();
+    on_processing_time(now, 0);
+    on_watermark(watermark, 0);
+}
+
+void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool) {
+    RecordBatch own = batch;
+    BatchClock own_clock = clock;
+    if (plan_.window.by_clock) {
+        now_.assign(batch.size, now);
+        own.event_time = now_;
+        own_clock.watermark_after = now_;
+    }
+    if (plan_.gap_column) {
+        gap_.resize(batch.size);
+        for (std::size_t record = 0; record < batch.size; ++record) {
+            gap_[record] = session_gap(batch.values[*plan_.gap_column], record).value_or(1);
+        }
+        own.gap = gap_;
+    }
+    if (plan_.assigner && batch.size != 0) {
+        windows_.clear();
+        window_ends_.clear();
+        plan_.assigner->assign(own.event_time, windows_, window_ends_);
+        own.windows = windows_;
+        own.window_ends = window_ends_;
+    }
+    operator_->on_batch(own, own_clock, pool, output_);
+    count_output();
+}
+
+void Branch::on_watermark(Timestamp watermark, std::uint64_t position) {
+    // The end of the input completes windows by the clock, too.
+    if (operator_ && (!plan_.window.by_clock || watermark == kMaxTimestamp)) {
+        operator_->on_watermark(watermark, position, output_);
+        count_output();
+    }
+}
+
+void Branch::on_processing_time(Timestamp now, std::uint64_t position) {
+    if (operator_) {
+        operator_->on_processing_time(now, position, output_);
+        count_output();
+    }
+}
+
+void Branch::count_output() {
+    counts_.aggregated += std::exchange(output_.aggregated, 0);
+    counts_.late += std::exchange(output_.late_records, 0);
+    counts_.outside_windows += std::exchange(output_.outside_windows, 0);
+    counts_.unfired += std::exchange(output_.unfired, 0);
+    for (std::size_t metric = 0; metric < counts_.skipped_values.size(); ++metric) {
+        counts_.skipped_values[metric] += std::exchange(output_.skipped_values[metric], 0);
+    }
+}
+
+PaneTable Branch::take_panes() {
+    PaneTable panes;
+    panes.results = output_.panes.results;
+    for (ResultColumn& column : panes.results) {
+        column.clear();
+    }
+    std::swap(panes, output_.panes);
+    counts_.panes += panes.size();
+    return panes;
+}
+
+std::vector<LateRecord> Branch::take_late() { return std::exchange(output_.late, {}); }
+
+void Branch::encode(ByteWriter& out) const {
+    for (const std::uint64_t count :
+         {counts_.aggregated, counts_.late, counts_.outside_windows, counts_.unfired, counts_.panes}) {
+        out.write(count);
+    }
+    for (const std::uint64_t count : counts_.skipped_values) {
+        out.write(count);
+    }
+    if (operator_) {
+        operator_->encode(out);
+        output_.panes.encode(out);
+    }
+}
+
+void Branch::decode(ByteReader& in) {
+    for (std::uint64_t* count :
+         {&counts_.aggregated, &counts_.late, &counts_.outside_windows, &counts_.unfired, &counts_.panes}) {
+        *count = in.read<std::uint64_t>();
+    }
+    for (std::uint64_t& count : counts_.skipped_values) {
+        count = in.read<std::uint64_t>();
+    }
+    if (operator_) {
+        operator_->decode(in);
+        output_.panes.decode(in);
+    }
+}
+
+}  // namespace llmopt_stream

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "aggregate/aggregation.hpp"
+#include "pipeline/sharded_operator.hpp"
+#include "record/record_batch.hpp"
+#include "window/window_plan.hpp"
+
+namespace llmopt_stream {
+
+/// Several statistics of one value field.
+struct MetricPlan {
+    /// Index into Schema::values.
+    std::size_t column = 0;
+    std::vector<Aggregation> aggregations;
+};
+
+/// A user's way to say which windows records are in. It may throw.
+class UserAssigner {
+public:
+    virtual ~UserAssigner() = default;
+    /// Appends the windows of each record, earliest first, each once; those of record i end at ends[i].
+    virtual void assign(std::span<const Timestamp> event_time, std::vector<Interval>& windows,
+                        std::vector<std::uint32_t>& ends) = 0;
+};
+
+/// What one branch of a stream does: which windows, and what it computes of them.
+struct BranchPlan {
+    WindowPlan window;
+    /// Of kGiven windows.
+    std::shared_ptr<UserAssigner> assigner;
+    /// The value column, in seconds, where each record has a session gap of its own.
+    std::optional<std::size_t> gap_column;
+    std::vector<MetricPlan> metrics;
+};
+
+/// Where a branch's records went, and what it has put out.
+struct BranchCounts {
+    std::uint64_t aggregated = 0;
+    std::uint64_t late = 0;
+    std::uint64_t outside_windows = 0;
+    std::uint64_t unfired = 0;
+    std::uint64_t panes = 0;
+    /// By metric, values of aggregated records that were null, not finite or of a wrong type.
+    std::vector<std::uint64_t> skipped_values;
+};
+
+/// The gap in microseconds, rounded to the nearest; nothing if it is no positive number.
+[[nodiscard]] std::optional<Duration> session_gap(const ValueColumn& seconds, std::size_t record) noexcept;
+
+/// window → aggregate for one branch; output waits until it is taken.
+class Branch {
+public:
+    /// Throws Error(kConfiguration) for settings that do not go together.
+    Branch(BranchPlan plan, const std::vector<FieldType>& declared);
+
+    [[nodiscard]] const BranchPlan& plan() const noexcept { return plan_; }
+
+    /// Makes the operator; `types` are those of the schema's values. Until then the branch takes no records.
+    void settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
+                      Timestamp now);
+
+    /// `now` is the clock.
+    void on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool);
+    void on_watermark(Timestamp watermark, std::uint64_t position);
+    void on_processing_time(Timestamp now, std::uint64_t position);
+
+    /// The panes since the last call, in firing order.
+    [[nodiscard]] PaneTable take_panes();
+    [[nodiscard]] std::vector<LateRecord> take_late();
+    [[nodiscard]] const BranchCounts& counts() const noexcept { return counts_; }
+    /// Null before types are settled.
+    [[nodiscard]] const ShardedOperator* windows() const noexcept {
+        return operator_ ? &*operator_ : nullptr;
+    }
+
+    /// A decoding branch has its types settled exactly if the encoding one had.
+    void encode(ByteWriter& out) const;
+    void decode(ByteReader& in);
+
+private:
+    [[nodiscard]] std::vector<MetricRow::Source> sources(const std::vector<FieldType>& types) const;
+    void count_output();
+
+    BranchPlan plan_;
+    std::optional<ShardedOperator> operator_;
+    WindowOutput output_;
+    BranchCounts counts_;
+
+    // Scratch, not state.
+    std::vector<Timestamp> now_;
+    std::vector<Duration> gap_;
+    std::vector<Interval> windows_;
+    std::vector<std::uint32_t> window_ends_;
+};
+
+}  // namespace llmopt_stream

@@ -1,0 +1,180 @@
+"""A branch of a stream: which windows, when they fire, what is computed of them, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .aggregates import NINE, Statistic, parse_statistic
+from .columns import Column
+from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
+from .late import LateEventHandler
+from .sinks import Sink
+from .triggers import EventTimeTrigger, WindowTrigger, asks_user, core_trigger, kept_after_end
+from .units import duration_text
+from .windows import Window, WindowAssigner, WindowSpec, WindowType
+
+__all__ = ["DEFAULT_TRIGGER", "GAP_FIELD", "Branch", "Metric"]
+
+DEFAULT_TRIGGER = EventTimeTrigger()
+
+GAP_FIELD = "session gap"
+"""Under this name records come with what a gap callable said of them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Several statistics of one field."""
+
+    field: str
+    statistics: tuple[Statistic, ...]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What happens to the records of a stream from the window on. One that was not named has the name ""."""
+
+    name: str = ""
+    late_events: LateEventHandler | None = None
+    window: WindowAssigner | None = None
+    trigger: WindowTrigger = DEFAULT_TRIGGER
+    accumulation: str = "accumulating"
+    metrics: tuple[Metric, ...] = ()
+    sinks: tuple[Sink, ...] = ()
+
+    @property
+    def side_output(self) -> Sink | None:
+        """Where late records go."""
+        return None if self.late_events is None else self.late_events.side_output
+
+    @property
+    def spec(self) -> WindowSpec:
+        """The window's settings."""
+        if self.window is None:
+            raise ConfigurationError(f"branch {self.name!r} has no window")
+        return self.window.spec
+
+    def all_metrics(self) -> tuple[Metric, ...]:
+        """The metrics asked for, or the nine statistics of the field `value`."""
+        return self.metrics or (Metric("value", tuple(parse_statistic(name) for name in NINE)),)
+
+    def gap_field(self) -> str | None:
+        """Where each record's session gap is, if it has one of its own."""
+        gap = None if self.window is None else self.window.spec.gap
+        if isinstance(gap, Column):
+            return gap.path
+        return GAP_FIELD if callable(gap) else None
+
+    def value_fields(self) -> list[str]:
+        """Every field that numbers are read from."""
+        gap_field = self.gap_field()
+        names = [*(metric.field for metric in self.all_metrics()), *([gap_field] if gap_field else [])]
+        return list(dict.fromkeys(names))
+
+    @property
+    def uses_clock(self) -> bool:
+        """Whether windows or the trigger depend on the clock."""
+        by_clock = self.window is not None and self.window.spec.time == "processing"
+        return by_clock or "processing_time" in repr(core_trigger(self.trigger))
+
+    def allowed_lateness(self) -> int:
+        """As the window says, or the handler of late events."""
+        spec = self.spec
+        of_handler = None if self.late_events is None else self.late_events.allowed_lateness
+        if spec.time == "processing" or spec.type in (WindowType.COUNT, WindowType.GLOBAL):
+            if of_handler:
+                raise ConfigurationError(
+                    f"allowed_lateness: LateEventHandler says {duration_text(of_handler)!r}, but no record is "
+                    f"late for {spec.type.value} windows{' by the clock' if spec.time == 'processing' else ''}"
+                )
+            return 0
+        of_window = spec.allowed_lateness
+        if of_window is not None and of_handler is not None and of_window != of_handler:
+            raise ConfigurationError(
+                f"allowed_lateness: the window says {duration_text(of_window)!r}, LateEventHandler "
+                f"{duration_text(of_handler)!r}; say it once, or the same"
+            )
+        return of_window if of_window is not None else of_handler or 0
+
+    def core_settings(self, fields: list[str], *, collect_late: bool) -> dict[str, Any]:
+        """As the core takes them; `fields` are the schema's values."""
+        spec = self.spec
+        gap_field = self.gap_field()
+        if spec.type is WindowType.COUNT and self.trigger != DEFAULT_TRIGGER:
+            raise ConfigurationError(
+                "with_trigger: count windows fire when they are full; for other rules use with_global_window()"
+            )
+        return {
+            "kind": spec.type.value,
+            "size": spec.size,
+            "slide": spec.slide,
+            "offset": spec.offset,
+            "gap": spec.gap if isinstance(spec.gap, int) else 0,
+            "gap_column": None if gap_field is None else fields.index(gap_field),
+            "flush": spec.flush,
+            "by_clock": spec.time == "processing",
+            "allowed_lateness": self.allowed_lateness(),
+            "trigger": core_trigger(self.trigger),
+            "kept_after_end": kept_after_end(self.trigger),
+            "discarding": self.accumulation == "discarding",
+            "collect_late": collect_late,
+            "assigner": _Assigned(self.window) if spec.type is WindowType.CUSTOM and self.window else None,
+            "metrics": [
+                (fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()
+            ],
+        }
+
+    def fingerprint(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the settings says whether snapshots fit."""
+        plain = {name: value for name, value in settings.items() if name != "collect_late"}
+        assigner = None if settings["assigner"] is None else type(self.window).__qualname__
+        return {**plain, "trigger": repr(self.trigger), "assigner": assigner, "name": self.name}
+
+    def describe(self, types: Mapping[str, str], threads: str) -> list[tuple[str, str, str]]:
+        """Its stages: what, with which settings, and where it runs."""
+        where_windows = threads
+        where_trigger = "C++"
+        if self.window is not None and self.window.spec.type is WindowType.CUSTOM:
+            where_windows = "Python per record"
+        if asks_user(self.trigger):
+            where_trigger = "Python per record and watermark"
+        window = "none yet" if self.window is None else f"{self.window.spec}, {self.accumulation}"
+        stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
+        for metric in self.all_metrics():
+            names = ", ".join(statistic.result_name for statistic in metric.statistics)
+            kind = types.get(metric.field, "float64")
+            stages.append(("aggregate", f"{metric.field} ({kind}): {names}", "C++"))
+        if self.side_output is not None:
+            stages.append(("late", str(self.side_output), _where_to(self.side_output)))
+        stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks]
+        return stages if self.sinks else [*stages, ("sink", "none yet", "-")]
+
+
+def _where_to(sink: Sink) -> str:
+    return "Python per result" if type(sink).send_batch is Sink.send_batch else "Python per batch"
+
+
+class _Assigned:
+    """What the core calls for the windows of a user's assigner."""
+
+    def __init__(self, assigner: WindowAssigner) -> None:
+        self._assign: Callable[[int], list[Window]] = assigner.assign
+        self._name = type(assigner).__name__
+
+    def __call__(self, times: list[int]) -> list[list[tuple[int, int]]]:
+        return [self._of(time) for time in times]
+
+    def _of(self, time: int) -> list[tuple[int, int]]:
+        try:
+            windows = list(self._assign(time))
+        except ProcessorError:
+            raise
+        except Exception as error:
+            raise WindowAssignmentError(
+                f"{self._name}.assign({time}): {type(error).__name__}: {error}"
+            ) from error
+        for window in windows:
+            if not isinstance(window, Window):
+                raise WindowAssignmentError(f"{self._name}.assign({time}): {window!r} is not a Window")
+        return sorted({window.micros for window in windows}, key=lambda span: (span[1], span[0]))
