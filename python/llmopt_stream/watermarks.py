@@ -85,7 +85,10 @@ class WatermarkGenerator:
         raise NotImplementedError
 
     def get_state(self) -> Any:
-        """What a snapshot keeps of this generator, as JSON has it: its attributes unless overridden."""
+        """What a snapshot keeps of this generator: its attributes unless overridden. JSON's types, tuples,
+        sets, deques, bytes, times, Decimal, numbers of NumPy, and dataclasses of these are restored exactly;
+        a snapshot with anything else is refused.
+        """
         return dict(vars(self))
 
     def set_state(self, state: Any) -> None:
@@ -260,12 +263,12 @@ class PartitionedGenerators:
             self._copies[partition] = copy.deepcopy(self._original)
         return self._copies[partition]
 
-    def get_state(self) -> list[Any]:
-        return [[partition, generator.get_state()] for partition, generator in self._copies.items()]
+    def get_states(self) -> list[tuple[str, int, Any]]:
+        return [(self.name, partition, each.get_state()) for partition, each in self._copies.items()]
 
-    def set_state(self, state: list[Any]) -> None:
-        for partition, each in state:
-            self._of(partition).set_state(each)
+    def set_states(self, states: Mapping[int, Any]) -> None:
+        for partition, state in states.items():
+            self._of(partition).set_state(state)
 
 
 @dataclass(frozen=True, slots=True)
