@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import total_ordering
 from time import monotonic
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 
+@total_ordering
 class Watermark:
     """No record with a time before `timestamp` is expected any more. `int()` gives microseconds.
 
@@ -48,9 +50,14 @@ class Watermark:
         return self._micros
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Watermark | int):
-            return self._micros == int(other)
-        return self.timestamp == other if isinstance(other, datetime) else NotImplemented
+        if isinstance(other, Watermark | int | datetime):
+            return self._micros == time_micros(other)
+        return NotImplemented
+
+    def __lt__(self, other: Watermark | datetime | int) -> bool:
+        if isinstance(other, Watermark | int | datetime):
+            return self._micros < time_micros(other)
+        return NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._micros)
@@ -291,7 +298,7 @@ class LateEvent:
         """The shape that late events have as JSON; `lateness` in seconds."""
         return {
             "event": plain_json(self.event),
-            "key": dict(self.key),
+            "key": plain_json(self.key),
             "windows": [{"start": window.start_text, "end": window.end_text} for window in self.windows],
             "watermark": self.watermark.timestamp.isoformat().replace("+00:00", "Z"),
             "lateness": self.lateness.total_seconds(),
