@@ -195,6 +195,11 @@ class StreamPipelineBuilder:
         plan = self._plan
         plan.core(collect_late=False, watermark=None)  # checks what only the core knows
         taken = [*_TABLE_COLUMNS, *plan.key]
+        for path in plan.key:
+            if path in _TABLE_COLUMNS:
+                raise ConfigurationError(
+                    f"key_by: {path!r} is the name of a column that every result has; rename the field"
+                )
         for metric in plan.all_metrics():
             for statistic in metric.statistics:
                 if statistic.result_name in taken:
@@ -250,6 +255,10 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
     >>> sink.results[0].key, sink.results[0].results
     (GroupingKey({'model': 'gpt-4o'}), {'count': 1, 'p99': 12.5})
     """
+    if event_type is not None and not isinstance(event_type, type) and not hasattr(event_type, "__origin__"):
+        raise ConfigurationError(
+            f"create_pipeline: event_type: {event_type!r} is not a type; expected e.g. FeedbackEvent, a dataclass or dict"
+        )
     return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
 
 
