@@ -31,6 +31,7 @@ from .errors import (
     KafkaError,
     PipelineError,
     ProcessorError,
+    ProcessorWarning,
     SerializationError,
     StateError,
     WatermarkError,
@@ -48,9 +49,10 @@ from .events import (
 from .file_sinks import NdjsonSink, ParquetSink
 from .late import LateEventHandler
 from .notebook import aggregate
-from .pipeline import RunSummary, StreamPipeline
+from .pipeline import StreamPipeline
 from .push_session import PushSession
 from .results import AggregationResult, Pane, ResultTable
+from .run_summary import RunSummary
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
 from .triggers import (
@@ -133,6 +135,7 @@ __all__ = [
     "ProcessingTimeTrigger",
     "ProcessorError",
     "ProcessorEvent",
+    "ProcessorWarning",
     "PushSession",
     "ResultTable",
     "RunSummary",

@@ -187,30 +187,26 @@ class Pipeline:
         time_unit: str,
         key_paths: collections.abc.Sequence[str],
         values: collections.abc.Sequence[tuple[str, str, bool]],
-        metrics: collections.abc.Sequence[
-            tuple[
-                typing.SupportsInt | typing.SupportsIndex,
-                collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, str]],
-            ]
+        branches: list,
+        watermark: tuple[
+            typing.SupportsInt | typing.SupportsIndex | None,
+            typing.SupportsInt | typing.SupportsIndex,
+            typing.SupportsInt | typing.SupportsIndex | None,
+            typing.SupportsInt | typing.SupportsIndex | None,
         ],
-        session: bool,
-        size: typing.SupportsInt | typing.SupportsIndex,
-        slide: typing.SupportsInt | typing.SupportsIndex,
-        offset: typing.SupportsInt | typing.SupportsIndex,
-        gap: typing.SupportsInt | typing.SupportsIndex,
-        allowed_lateness: typing.SupportsInt | typing.SupportsIndex,
-        discarding: bool,
-        collect_late: bool,
-        max_out_of_orderness: typing.SupportsInt | typing.SupportsIndex | None,
+        skew: tuple[
+            typing.SupportsInt | typing.SupportsIndex | None, typing.SupportsInt | typing.SupportsIndex | None
+        ],
         parallelism: typing.SupportsInt | typing.SupportsIndex = 1,
-        watermark_interval: typing.SupportsInt | typing.SupportsIndex = 0,
         watermarks_of: typing.Any = None,
     ) -> None: ...
+    def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
     def counts(self) -> dict: ...
-    def drain(self) -> Panes:
+    def drain(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> Panes:
         """
-        The panes since the last call.
+        The panes of a branch since the last call.
         """
     def end_of_input(self) -> None: ...
     def open_arrow(self, data: typing.Any) -> ArrowReader:
@@ -235,20 +231,18 @@ class Pipeline:
         """
         Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.
         """
+    def records_by_shard(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[int]: ...
     def restore(self, snapshot: bytes) -> None: ...
     def snapshot(self) -> bytes: ...
-    def take_late(self) -> list:
+    def take_late(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list:
         """
         (position, input index, event time, watermark, key values, windows) since the last call.
         """
     @property
-    def live_keys(self) -> int: ...
-    @property
-    def live_slices(self) -> int: ...
-    @property
-    def records_by_shard(self) -> list[int]: ...
-    @property
-    def state_bytes(self) -> int: ...
+    def live(self) -> tuple[int, int, int]:
+        """
+        (keys, slices, bytes) that are alive.
+        """
     @property
     def watermark(self) -> int | None: ...
 
@@ -258,6 +252,7 @@ def assign_windows(
     size: typing.SupportsInt | typing.SupportsIndex,
     slide: typing.SupportsInt | typing.SupportsIndex,
     offset: typing.SupportsInt | typing.SupportsIndex,
+    cumulative: bool = False,
 ) -> list[tuple[int, int]]:
     """
     The windows [start, end) that contain a time, earliest first.

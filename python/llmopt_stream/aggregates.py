@@ -32,7 +32,7 @@ NINE = ("count", "sum", "average", "min", "max", "stddev", "p50", "p95", "p99")
 
 _KINDS = ("count", "sum", "average", "min", "max", "stddev", "stddev_sample")
 _ALIASES = {"avg": "average", "mean": "average", "std_dev": "stddev", "std": "stddev"}
-_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)", re.ASCII)
 
 
 class Statistic(NamedTuple):

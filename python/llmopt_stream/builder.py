@@ -249,7 +249,7 @@ class StreamPipelineBuilder:
         ...     .branch("hours").with_tumbling_window("1h").aggregate("ms", ["count"]).with_sink(hours)
         ... )
         """
-        if not isinstance(name, str) or not name:
+        if type(name) is not str or not name:
             raise ConfigurationError(f"branch: name: {name!r} must be text that is not empty")
         before = [] if self._plan.branches == (Branch(),) else list(self._plan.branches)
         if before and not before[0].name:
@@ -297,6 +297,11 @@ class StreamPipelineBuilder:
         """Itself, if everything but source and sinks is there and fits together."""
         plan = self._plan
         plan.core(collect_late=False, watermark=None)  # checks what only the core knows
+        for path in plan.key:
+            if path in _TABLE_COLUMNS:
+                raise ConfigurationError(
+                    f"key_by: {path!r} is the name of a column that every result has; rename the field"
+                )
         for branch in plan.branches:
             taken = [*_TABLE_COLUMNS, *plan.key]
             for metric in branch.all_metrics():
@@ -354,4 +359,8 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
     >>> sink.results[0].key, sink.results[0].results
     (GroupingKey({'model': 'gpt-4o'}), {'count': 1, 'p99': 12.5})
     """
+    if event_type is not None and not isinstance(event_type, type) and not hasattr(event_type, "__origin__"):
+        raise ConfigurationError(
+            f"create_pipeline: event_type: {event_type!r} is not a type; expected e.g. FeedbackEvent, a dataclass or dict"
+        )
     return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))

@@ -11,7 +11,8 @@ ProcessorError
 ├── SerializationError     data cannot be decoded or encoded
 └── PipelineError          a running pipeline cannot go on
 
-Bad records are none of these: they are counted, and handed on where a sink asks for them.
+Bad records are none of these: they are counted, and handed on where a sink asks for them. Where nobody looks at
+the counters, in notebooks, a ProcessorWarning tells of them.
 """
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "KafkaError",
     "PipelineError",
     "ProcessorError",
+    "ProcessorWarning",
     "SerializationError",
     "StateError",
     "WatermarkError",
@@ -30,6 +32,10 @@ __all__ = [
 
 class ProcessorError(Exception):
     """The base of every error that llmopt_stream raises on purpose."""
+
+
+class ProcessorWarning(UserWarning):
+    """Results are right for the data as it is, but the data is hardly what was meant."""
 
 
 class ConfigurationError(ProcessorError, ValueError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .errors import ConfigurationError
 from .units import Time, time_micros, to_datetime
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
 
 
 class GroupingKey(Mapping[str, Any]):
-    """The fields that records are grouped by, in the order in which they were named.
+    """The fields that records are grouped by, in the order in which they were named. NaN equals itself.
 
     >>> key = GroupingKey.from_fields([("model", "claude-3-opus"), ("region", "us-west-2")])
     >>> str(key), key.values(), key["region"]
@@ -33,7 +34,10 @@ class GroupingKey(Mapping[str, Any]):
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        self._fields: dict[str, Any] = dict(fields)
+        pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
+        self._fields: dict[str, Any] = dict(pairs)
+        if len(self._fields) < len(pairs):
+            raise ConfigurationError(f"GroupingKey: fields: {pairs!r} name a field twice")
 
     @classmethod
     def from_fields(cls, fields: Iterable[tuple[str, Any]]) -> GroupingKey:
@@ -55,8 +59,11 @@ class GroupingKey(Mapping[str, Any]):
     def items(self) -> tuple[tuple[str, Any], ...]:  # type: ignore[override]
         return tuple(self._fields.items())
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and _with_equal_nans(self) == _with_equal_nans(other)
+
     def __hash__(self) -> int:
-        return hash(frozenset(self._fields.items()))
+        return hash(frozenset(_with_equal_nans(self).items()))
 
     def __str__(self) -> str:
         return "::".join(f"{name}={'' if value is None else value}" for name, value in self._fields.items())
@@ -65,7 +72,14 @@ class GroupingKey(Mapping[str, Any]):
         return f"GroupingKey({self._fields!r})"
 
 
-@dataclass(frozen=True, slots=True)
+_NAN = object()
+
+
+def _with_equal_nans(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if value == value else _NAN for name, value in key.items()}  # noqa: PLR0124
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class EventTimestamp:
     """When an event happened; `int()` gives microseconds since the epoch.
 
@@ -113,8 +127,22 @@ class ProcessorEvent:
     metadata: EventMetadata = field(default_factory=EventMetadata)
 
 
+class _WithExtra:
+    """Fields of `extra` are attributes too, and so under field paths such as "data.ttft_ms"."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a misspelt field stays an error of type checkers
+
+        def __getattr__(self, name):
+            # Where there is no `extra` yet, a copy is being made.
+            if name != "extra" and name in self.extra:
+                return self.extra[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
 @dataclass(slots=True)
-class FeedbackData:
+class FeedbackData(_WithExtra):
     """What a request to a model cost and how it went. Times in milliseconds, cost in US dollars."""
 
     model: str | None = None
@@ -128,7 +156,7 @@ class FeedbackData:
 
 
 @dataclass(slots=True)
-class FeedbackMetadata:
+class FeedbackMetadata(_WithExtra):
     """Who asked, and where."""
 
     tenant: str | None = None
@@ -137,13 +165,14 @@ class FeedbackMetadata:
 
 
 @dataclass(slots=True)
-class FeedbackEvent:
-    """One feedback event of an LLM application. Fields that it does not name are kept in `extra`.
+class FeedbackEvent(_WithExtra):
+    """One feedback event of an LLM application. Fields that it does not name are kept in `extra`, and are
+    attributes and field paths all the same.
 
     >>> event = FeedbackEvent.from_dict({"id": "e1", "timestamp": "2026-01-01T00:00:00Z",
     ...                                  "data": {"model": "gpt-4o", "latency_ms": 812.5, "ttft_ms": 90.0}})
-    >>> event.data.latency_ms, event.data.extra
-    (812.5, {'ttft_ms': 90.0})
+    >>> event.data.latency_ms, event.data.extra, event.data.ttft_ms
+    (812.5, {'ttft_ms': 90.0}, 90.0)
     >>> event.to_dict()["data"]["ttft_ms"]
     90.0
     """

@@ -12,7 +12,7 @@ from .branches import GAP_FIELD
 from .errors import ConfigurationError
 from .events import GroupingKey
 from .results import ResultTable
-from .units import to_timedelta
+from .units import Time, time_micros, to_timedelta
 from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
 from .windows import Window
 
@@ -53,6 +53,7 @@ class Intake:
         self.fields = plan.fields()
         self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
         self.late: list[LateEvent] = []
+        """The manual clock, in microseconds."""
 
     @property
     def collects_late(self) -> bool:
@@ -106,12 +107,19 @@ class Intake:
         late, self.late = self.late, []
         return late
 
-    def generator_state(self) -> Any:
-        return None if self._generators is None else self._generators.get_state()
+    def advance_processing_time(self, time: Time) -> None:
+        """Sets the manual clock, which starts at 0. Going back is ignored."""
+        self.core.advance_processing_time(time_micros(time, "advance_processing_time"))
 
-    def restore_generators(self, state: Any) -> None:
+    def generator_states(self) -> list[tuple[str, int, Any]]:
+        """The state of each generator written in Python: its type's name, its partition, what it keeps."""
+        return [] if self._generators is None else self._generators.get_states()
+
+    def restore(self, *, late: list[LateEvent], generators: Mapping[int, Any]) -> None:
+        """Goes on from what a snapshot has beside the core's."""
+        self.late = late
         if self._generators is not None:
-            self._generators.set_state(state)
+            self._generators.set_states(generators)
 
     def push_records(self, records: list[Any], partition: int = 0) -> None:
         """Takes a list of records."""
@@ -254,7 +262,8 @@ def _rows_of(table: Any) -> Callable[[int], Any] | None:
     if hasattr(table, "to_pylist") and hasattr(table, "slice"):  # pyarrow
         return lambda index: _arrow_row(table.slice(index, 1))
     if hasattr(table, "iloc"):  # pandas
-        return lambda index: table.iloc[index].to_dict()
+        # A frame of one row; a row by itself would have one type for all columns.
+        return lambda index: table.iloc[index : index + 1].to_dict("records")[0]
     if hasattr(table, "row") and hasattr(table, "height"):  # polars
         return lambda index: table.row(index, named=True)
     return None

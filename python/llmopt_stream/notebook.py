@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from .aggregates import NINE
 from .builder import create_pipeline
+from .errors import ProcessorWarning
 from .intake import Intake
+from .losses import losses
 from .results import ResultTable
+from .run_summary import RunSummary
 from .sources import source_of
 from .units import Duration
 from .watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator
@@ -32,7 +38,9 @@ def aggregate(
 
     `data` is anything with `__arrow_c_stream__` (pandas, polars, pyarrow, duckdb), a path, or a list of
     dicts. With `watermark=None` nothing is late and windows complete at the end; with a duration, records
-    that much out of order are waited for and later ones dropped, as a live stream would.
+    that much out of order are waited for and later ones dropped, as a live stream would. The table's
+    `summary` says where the records went; malformed records, a key that is null everywhere and a field without
+    any value are a ProcessorWarning.
 
     >>> from llmopt_stream import tumbling
     >>> table = aggregate(
@@ -55,8 +63,14 @@ def aggregate(
     if watermark is not None and not isinstance(watermark, WatermarkGenerator):
         watermark = BoundedOutOfOrdernessWatermark(watermark)
     intake = Intake(plan, watermark=watermark, collect_late=False)
+    started = monotonic()
     step = source_of(data).open(intake)
     while step():
         pass
     intake.core.end_of_input()
-    return intake.drain()[0]
+    duration = timedelta(seconds=monotonic() - started)
+    [table] = intake.drain()
+    table.summary = RunSummary.of(plan, intake.counts(), duration)
+    for loss in losses(table, plan, data):
+        warnings.warn(f"ls.aggregate: {loss}", ProcessorWarning, stacklevel=2)
+    return table

@@ -7,8 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -20,60 +19,10 @@ from .intake import UNLIMITED, Intake
 from .plan import DEFAULT_WATERMARK, Plan
 from .progress import progress_display
 from .push_session import PushSession
+from .run_summary import RunSummary
 from .units import Duration, duration_micros
 
-__all__ = ["RunSummary", "StreamPipeline"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed."""
-
-    records_in: int
-    aggregated: int
-    """Taken by at least one window."""
-    late: int
-    """Too late for every window."""
-    malformed: int
-    filtered: int
-    outside_windows: int
-    """In a gap between windows."""
-    unfired: int
-    """Once per window: taken, but shown by no pane before the window expired (count and clock triggers)."""
-    shed: int
-    panes: int
-    """Results handed to the sinks."""
-    duration: timedelta
-    malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
-    skipped_values: Mapping[str, int] = field(default_factory=dict)
-    """By field: values of aggregated records that were null, not finite or no numbers."""
-
-    @property
-    def throughput(self) -> float:
-        """Records per second of wall time."""
-        seconds = self.duration.total_seconds()
-        return self.records_in / seconds if seconds > 0 else 0.0
-
-    def __str__(self) -> str:
-        parts = [
-            f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"
-        ]
-        parts += [
-            f"{count:,} {name.replace('_', ' ')}"
-            for name in (
-                "aggregated",
-                "late",
-                "malformed",
-                "filtered",
-                "outside_windows",
-                "unfired",
-                "shed",
-                "panes",
-            )
-            if (count := getattr(self, name)) or name in ("aggregated", "panes")
-        ]
-        parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
-        return ", ".join(parts)
+__all__ = ["StreamPipeline"]
 
 
 class StreamPipeline:
@@ -82,6 +31,7 @@ class StreamPipeline:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._stop = threading.Event()
+        self._stopped = False
         self._running = threading.Lock()
         self._counts: dict[str, Any] = {}
 
@@ -97,11 +47,11 @@ class StreamPipeline:
     @property
     def stopped(self) -> bool:
         """Whether the last run ended by `stop()` or a signal, and so before its input did."""
-        return self._stop.is_set()
+        return self._stopped
 
     def stop(self) -> None:
         """Ends a run after the batch in hand; its results still reach the sinks. Windows that are
-        not complete do not fire. May be called from any thread.
+        not complete do not fire. May be called from any thread. Where nothing runs, the next run ends at once.
         """
         self._stop.set()
 
@@ -136,7 +86,7 @@ class StreamPipeline:
             with _StopOnSignals(self._stop):
                 return self._run(limits, progress=progress)
         finally:
-            self._running.release()
+            self._end()
 
     async def run_async(
         self, *, max_events: int | None = None, timeout: Duration | None = None, progress: bool = False
@@ -150,7 +100,7 @@ class StreamPipeline:
         self._begin()
         loop = asyncio.get_running_loop()
         work = asyncio.ensure_future(asyncio.to_thread(self._run, limits, progress=progress, loop=loop))
-        work.add_done_callback(lambda _: self._running.release())
+        work.add_done_callback(lambda _: self._end())
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -161,7 +111,11 @@ class StreamPipeline:
     def _begin(self) -> None:
         if not self._running.acquire(blocking=False):
             raise PipelineError(f"pipeline {self._plan.name!r} is already running")
+
+    def _end(self) -> None:
+        self._stopped = self._stop.is_set()
         self._stop.clear()
+        self._running.release()
 
     def _run(
         self, limits: _Limits, *, progress: bool, loop: asyncio.AbstractEventLoop | None = None
@@ -190,29 +144,8 @@ class StreamPipeline:
                 display.update(self._counts["records_in"])
                 if not more:
                     break
-        return self._summary(intake.counts(), timedelta(seconds=time.monotonic() - started))
-
-    def _summary(self, counts: dict[str, Any], duration: timedelta) -> RunSummary:
-        self._counts = counts
-        skipped: dict[str, int] = {}
-        metrics = [metric for branch in self._plan.branches for metric in branch.all_metrics()]
-        for metric, count in zip(metrics, counts["skipped_values"], strict=True):
-            if count:
-                skipped[metric.field] = max(count, skipped.get(metric.field, 0))
-        return RunSummary(
-            records_in=counts["records_in"],
-            aggregated=counts["aggregated"],
-            late=counts["late"],
-            malformed=counts["malformed"],
-            filtered=0,
-            outside_windows=counts["outside_windows"],
-            unfired=counts["unfired"],
-            shed=0,
-            panes=counts["panes"],
-            duration=duration,
-            malformed_by_kind=counts["malformed_by_kind"],
-            skipped_values=skipped,
-        )
+        self._counts = intake.counts()
+        return RunSummary.of(plan, self._counts, timedelta(seconds=time.monotonic() - started))
 
     def __repr__(self) -> str:
         return f"<StreamPipeline {self._plan.name!r}>"

@@ -56,6 +56,12 @@ class PushSession:
         self._intake.core.advance_watermark(time_micros(time, "advance_watermark"))
         return self._emit()
 
+    def advance_processing_time(self, time: Time) -> Results:
+        """Sets the manual clock, which starts at 0. Going back is ignored."""
+        self._check_open()
+        self._intake.advance_processing_time(time)
+        return self._emit()
+
     def flush(self) -> Results:
         """Ends the input: every window completes. Nothing can be pushed after it."""
         self._check_open()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+
+    from .run_summary import RunSummary
 
 __all__ = ["AggregationResult", "Pane", "ResultTable"]
 
@@ -61,12 +63,16 @@ class AggregationResult:
         }
 
     def to_json(self) -> str:
-        """One line of JSON; results that JSON has no number for (±Inf) are null."""
-        finite = {
-            name: None if isinstance(value, float) and not abs(value) < float("inf") else value
-            for name, value in self.results.items()
-        }
-        return json.dumps({**self.to_dict(), "results": finite}, separators=(",", ":"), ensure_ascii=False)
+        """One line of JSON; keys and results that JSON has no number for (NaN, ±Inf) are null."""
+        finite = {"key": _finite(self.key), "results": _finite(self.results)}
+        return json.dumps({**self.to_dict(), **finite}, separators=(",", ":"), ensure_ascii=False)
+
+
+def _finite(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not abs(value) < float("inf") else value
+        for name, value in fields.items()
+    }
 
 
 def _window_json(window: Window) -> dict[str, str | None]:
@@ -79,10 +85,12 @@ class ResultTable:
     say `polars.DataFrame(table)`, `pyarrow.table(table)` or `duckdb.sql("from table")`.
     """
 
-    def __init__(self, panes: _core.Panes, *, branch: str = "") -> None:
+    def __init__(self, panes: _core.Panes, *, branch: str = "", summary: RunSummary | None = None) -> None:
         self._panes = panes
         self.branch = branch
         """The branch that it is of, where the stream has several."""
+        self.summary = summary
+        """Where the records went, malformed and late ones too; None where the table is a part of a run."""
 
     def __len__(self) -> int:
         return len(self._panes)
@@ -94,9 +102,9 @@ class ResultTable:
     def __getitem__(self, index: int | slice) -> AggregationResult | list[AggregationResult]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        start, end, key, results, timing, pane_index, is_last, replaces = self._panes.row(
-            index + len(self) if index < 0 else index
-        )
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"result {index} of a table of {len(self)}")
+        start, end, key, results, timing, pane_index, is_last, replaces = self._panes.row(index % len(self))
         pane = Pane(timing, pane_index, is_last, tuple(Window(*interval) for interval in replaces))
         return AggregationResult(
             Window(start, end),
@@ -111,7 +119,7 @@ class ResultTable:
 
     def copy(self) -> ResultTable:
         """Another table with the same results, which can grow by itself."""
-        return ResultTable(self._panes.copy(), branch=self.branch)
+        return ResultTable(self._panes.copy(), branch=self.branch, summary=self.summary)
 
     def extend(self, later: ResultTable) -> None:
         """Adds the results of a later drain of the same pipeline."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +160,7 @@ class IterableSource(Source):
     def __init__(self, records: Iterable[Any]) -> None:
         self._records = records
         self._taken = 0
+        _check_not_columns(records, "IterableSource: records")
         if not isinstance(records, Iterable):
             raise ConfigurationError(
                 f"IterableSource: {type(records).__name__} is not iterable; expected e.g. a list of dicts"
@@ -268,6 +269,14 @@ class GeneratorSource(Source):
         return f"GeneratorSource(seed={self._settings['seed']}, events={self._events:_})"
 
 
+def _check_not_columns(data: Any, setting: str) -> None:
+    if isinstance(data, Mapping):
+        raise ConfigurationError(
+            f"{setting}: a {type(data).__name__} is not a list of records; expected e.g. [{{...}}], or for columns "
+            "pandas.DataFrame(data), polars.DataFrame(data) or pyarrow.table(data)"
+        )
+
+
 def source_of(data: Any) -> Source:
     """The source for whatever a notebook has at hand."""
     if isinstance(data, Source):
@@ -276,6 +285,7 @@ def source_of(data: Any) -> Source:
         return FileSource(data)
     if hasattr(data, "__arrow_c_stream__"):
         return ArrowSource(data)
+    _check_not_columns(data, "data")
     if isinstance(data, Iterable):
         return IterableSource(data)
     raise ConfigurationError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from . import _core
 from .errors import ConfigurationError
@@ -13,9 +17,9 @@ from .errors import ConfigurationError
 __all__ = ["Duration", "Time", "duration_micros", "time_micros", "to_datetime", "to_timedelta"]
 
 Duration = timedelta | float | int | str
-"""A timedelta, a number of seconds, or text such as "500ms", "30s", "5m", "1h", "1d"."""
+"""A timedelta, of NumPy, pandas or Arrow too, a number of seconds, or text such as "500ms", "30s", "5m", "1h", "1d"."""
 Time = datetime | int | str
-"""A datetime (naive means UTC), ISO-8601 text, or integer microseconds since the epoch."""
+"""A datetime (naive means UTC), of NumPy, pandas or Arrow too, ISO-8601 text, or integer microseconds since the epoch."""
 
 _MICROS = {
     "us": 1,
@@ -26,7 +30,14 @@ _MICROS = {
     "h": 3_600_000_000,
     "d": 86_400_000_000,
 }
-_TEXT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h|d)\s*")
+_TEXT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h|d)\s*", re.ASCII)
+_TICKS = {
+    "W": Fraction(604_800_000_000),
+    "D": Fraction(86_400_000_000),
+    **{unit: Fraction(_MICROS[unit]) for unit in ("h", "m", "s", "ms", "us")},
+    **{unit: Fraction(1, 1_000**power) for power, unit in enumerate(("ns", "ps", "fs", "as"), start=1)},
+}
+"""The microseconds in each unit of NumPy and Arrow."""
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _EXPECTED = 'a timedelta, a number of seconds or text such as "500ms", "30s", "5m", "1h", "1d"'
 _LONGEST = 2**61
@@ -52,14 +63,16 @@ a number of seconds or text such as "500ms", "30s", "5m", "1h", "1d"
     """
     micros: int | None = None
     try:
-        if isinstance(value, timedelta):
+        if (ticks := _ticks(value)) is not None:
+            micros = round(ticks.micros) if ticks.is_duration and ticks.micros is not None else None
+        elif isinstance(value, timedelta):
             micros = value // MICROSECOND
         elif isinstance(value, str):
             if matched := _TEXT.fullmatch(value):
                 micros = round(Decimal(matched[1]) * _MICROS[matched[2]])
         elif not isinstance(value, bool | complex) and hasattr(value, "__float__"):
             micros = round(Decimal(repr(float(value))) * 1_000_000)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, TypeError, ValueError):
         micros = None
     if micros is None:
         raise ConfigurationError(f"{setting}: {value!r} is not a duration; expected {_EXPECTED}")
@@ -77,23 +90,53 @@ def time_micros(value: Any, setting: str = "time", *, unit: str | None = None) -
     >>> time_micros("1970-01-01T00:00:01.5Z"), time_micros(datetime(1970, 1, 2)), time_micros(3, unit="ms")
     (1500000, 86400000000, 3000)
     """
-    if isinstance(value, datetime):
+    if type(value) is int and unit is None:
+        return value
+    if (ticks := _ticks(value)) is not None:
+        if not ticks.is_duration and ticks.micros is not None:
+            return math.floor(ticks.micros)
+    elif isinstance(value, datetime):
         aware = value if value.utcoffset() is not None else value.replace(tzinfo=UTC)
         return (aware - EPOCH) // MICROSECOND
-    if isinstance(value, date):
+    elif isinstance(value, date):
         return (datetime(value.year, value.month, value.day, tzinfo=UTC) - EPOCH) // MICROSECOND
-    if isinstance(value, str):
+    elif isinstance(value, str):
         parsed = _core.parse_iso8601(value)
         if parsed is not None:
             return parsed
     elif hasattr(value, "__index__") and not isinstance(value, bool):
-        number = int(value.__index__())
-        return number // 1_000 if unit == "ns" else number * _UNITS[unit or "us"]
+        with suppress(TypeError):  # arrays have __index__ too
+            number = int(value.__index__())
+            return number // 1_000 if unit == "ns" else number * _UNITS[unit or "us"]
     elif hasattr(value, "__int__") and hasattr(value, "timestamp"):  # Watermark, EventTimestamp
         return int(value)
     raise ConfigurationError(
         f"{setting}: {value!r} is not a time; expected a datetime, ISO-8601 text or integer microseconds"
     )
+
+
+class _Ticks(NamedTuple):
+    is_duration: bool
+    micros: Fraction | None
+    """None where it is not a time, or counts what has no fixed length."""
+
+
+def _ticks(value: Any) -> _Ticks | None:
+    """A time or duration of NumPy, pandas or Arrow; None for anything else."""
+    if type(value).__name__ in {"TimestampScalar", "DurationScalar"}:  # pyarrow
+        micros = None if value.value is None else value.value * _TICKS[value.type.unit]
+        return _Ticks(type(value).__name__ == "DurationScalar", micros)
+    value = getattr(value, "asm8", value)  # pandas
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind not in ("M", "m") or getattr(value, "ndim", None):
+        return None
+    numpy = sys.modules["numpy"]
+    if kind == "M" and numpy.datetime_data(value.dtype)[0] in ("Y", "M"):
+        value = value.astype("datetime64[D]")
+    unit, count = numpy.datetime_data(value.dtype)
+    number = int(value.astype("int64"))
+    is_time = number != -(2**63) and unit in _TICKS  # the smallest integer is NumPy's not-a-time
+    return _Ticks(kind == "m", number * count * _TICKS[unit] if is_time else None)
 
 
 def to_datetime(micros: int) -> datetime:

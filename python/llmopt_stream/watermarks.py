@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import total_ordering
 from time import monotonic
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 
+@total_ordering
 class Watermark:
     """No record with a time before `timestamp` is expected any more. `int()` gives microseconds.
 
@@ -48,9 +50,14 @@ class Watermark:
         return self._micros
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Watermark | int):
-            return self._micros == int(other)
-        return self.timestamp == other if isinstance(other, datetime) else NotImplemented
+        if isinstance(other, Watermark | int | datetime):
+            return self._micros == time_micros(other)
+        return NotImplemented
+
+    def __lt__(self, other: Watermark | datetime | int) -> bool:
+        if isinstance(other, Watermark | int | datetime):
+            return self._micros < time_micros(other)
+        return NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._micros)
@@ -85,7 +92,10 @@ class WatermarkGenerator:
         raise NotImplementedError
 
     def get_state(self) -> Any:
-        """What a snapshot keeps of this generator, as JSON has it: its attributes unless overridden."""
+        """What a snapshot keeps of this generator: its attributes unless overridden. JSON's types, tuples,
+        sets, deques, bytes, times, Decimal, numbers of NumPy, and dataclasses of these are restored exactly;
+        a snapshot with anything else is refused.
+        """
         return dict(vars(self))
 
     def set_state(self, state: Any) -> None:
@@ -281,12 +291,12 @@ class PartitionedGenerators:
             self._copies[partition] = copy.deepcopy(self._original)
         return self._copies[partition]
 
-    def get_state(self) -> list[Any]:
-        return [[partition, generator.get_state()] for partition, generator in self._copies.items()]
+    def get_states(self) -> list[tuple[str, int, Any]]:
+        return [(self.name, partition, each.get_state()) for partition, each in self._copies.items()]
 
-    def set_state(self, state: list[Any]) -> None:
-        for partition, each in state:
-            self._of(partition).set_state(each)
+    def set_states(self, states: Mapping[int, Any]) -> None:
+        for partition, state in states.items():
+            self._of(partition).set_state(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +321,7 @@ class LateEvent:
         """The shape that late events have as JSON; `lateness` in seconds."""
         return {
             "event": plain_json(self.event),
-            "key": dict(self.key),
+            "key": plain_json(self.key),
             "windows": [{"start": window.start_text, "end": window.end_text} for window in self.windows],
             "watermark": self.watermark.timestamp.isoformat().replace("+00:00", "Z"),
             "lateness": self.lateness.total_seconds(),

@@ -173,7 +173,7 @@ class WindowSpec:
 
     def _kind(self) -> str:
         if self.type is WindowType.SESSION:
-            return f"session, gap {duration_text(self.gap) if isinstance(self.gap, int) else self.gap}"
+            return f"session, gap {duration_text(self.gap) if isinstance(self.gap, int) else str(self.gap)}"
         if self.type is WindowType.COUNT:
             every = f" every {self.slide}" if self.slide != self.size else ""
             return f"count {self.size} records{every}"

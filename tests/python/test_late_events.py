@@ -197,6 +197,14 @@ def test_two_sinks_that_collect_do_not_share_their_table() -> None:
     assert first.results == second.results
 
 
+def test_late_rows_of_a_frame_of_numbers_keep_their_types() -> None:
+    harness = PipelineHarness(builder())
+    harness.push_batch(pandas.DataFrame({"t": [60_000, 1], "k": [1, 2**53 + 1], "v": [1.5, 2.5]}))
+    (late,) = harness.drain_late()
+    assert late.event == {"t": 1, "k": 2**53 + 1, "v": 2.5}
+    assert [type(value) for value in late.event.values()] == [int, int, float]
+
+
 def test_late_rows_may_have_nanoseconds() -> None:
     nanos = [3_600_000_000_000, 1_000_000_001]
     table = pyarrow.table(

@@ -444,3 +444,45 @@ def test_floats_after_integers_ask_for_a_declared_type() -> None:
     with pytest.raises(ls.ConfigurationError, match="with_schema"):
         ls.aggregate(ls.ArrowSource(frames), window=MINUTE)
     assert ls.aggregate(ls.ArrowSource(frames[::-1]), window=MINUTE)[0].results["sum"] == 2.5
+
+
+@pytest.mark.parametrize("name", ["window_start", "window_end", "pane_timing", "pane_index"])
+def test_a_key_with_the_name_of_a_column_of_every_result_is_refused(name: str) -> None:
+    with pytest.raises(ls.ConfigurationError, match=f"key_by: '{name}' is the name of a column"):
+        ls.create_pipeline().key_by(name).with_window(MINUTE).checked()
+
+
+def test_a_key_with_the_name_of_a_result_is_refused() -> None:
+    with pytest.raises(ls.ConfigurationError, match="two columns of the result would be called 'count'"):
+        ls.create_pipeline().key_by("count").with_window(MINUTE).aggregate("v", "count").checked()
+
+
+@pytest.mark.parametrize("key", [float("nan"), float("inf"), float("-inf")])
+def test_keys_that_json_has_no_number_for_are_null_in_json(key: float) -> None:
+    records = [{"timestamp": "2026-01-01T00:00:00Z", "k": key, "value": 1.0}]
+    table = ls.aggregate(records, key="k", window=MINUTE, aggregations="count")
+    parsed = json.loads(table[0].to_json(), parse_constant=pytest.fail)
+    assert (parsed["key"], parsed["results"]) == ({"k": None}, {"count": 1})
+    late = ls.LateEvent(records[0], table[0].key, (), ls.Watermark(0), timedelta(0), 0)
+    assert json.loads(late.to_json(), parse_constant=pytest.fail)["key"] == {"k": None}
+
+
+@pytest.mark.parametrize("index", [-99, -2, 1, 99])
+def test_an_index_outside_of_the_table_is_an_index_error(index: int) -> None:
+    table = ls.aggregate([{"timestamp": "2026-01-01T00:00:00Z", "value": 1.0}], window=MINUTE)
+    assert table[0] == table[-1]
+    with pytest.raises(IndexError):
+        table[index]
+
+
+@pytest.mark.parametrize("event_type", [5, "FeedbackEvent", {"v": int}])
+def test_an_event_type_that_is_no_type_is_refused(event_type: Any) -> None:
+    with pytest.raises(ls.ConfigurationError, match=r"create_pipeline: event_type: .* is not a type"):
+        ls.create_pipeline(event_type=event_type)
+    assert ls.create_pipeline(event_type=dict[str, Any]).plan.event_type == dict[str, Any]
+
+
+@pytest.mark.parametrize("name", ["p٣", "p９５", "p9.٣"])
+def test_percentiles_are_written_with_ascii_digits(name: str) -> None:
+    with pytest.raises(ls.ConfigurationError, match="is not a statistic"):
+        ls.create_pipeline().aggregate("v", [name])

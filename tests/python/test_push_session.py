@@ -39,10 +39,24 @@ RECORDS = [{"t": 1, "k": "a", "v": 1.0}, {"t": 2, "k": "b", "v": 2.0}]
     ids=["list", "table", "batch", "pandas", "polars"],
 )
 def test_push_takes_records_and_tables(data: Any) -> None:
+    harness = PipelineHarness(builder())
     with builder().open() as session:
         assert len(session.push(data)) == 0
-        assert rows(session.advance_watermark(10_000_000)) == [("a", 1, 1.0), ("b", 1, 2.0)]
+        harness.push(data)
+        panes = session.advance_watermark(10_000_000)
+        assert rows(panes) == [("a", 1, 1.0), ("b", 1, 2.0)]
         assert len(session.flush()) == 0
+    harness.advance_watermark(10_000_000)
+    assert harness.drain() == list(panes)
+
+
+def test_the_clock_of_a_session_is_set_by_hand() -> None:
+    with builder().open() as session:
+        assert len(session.advance_processing_time(5_000_000)) == 0
+        with pytest.raises(ls.ConfigurationError, match="advance_processing_time: 'noon' is not a time"):
+            session.advance_processing_time("noon")
+    with pytest.raises(ls.PipelineError, match="it is closed"):
+        session.advance_processing_time(6_000_000)
 
 
 def test_push_returns_what_the_records_complete() -> None:

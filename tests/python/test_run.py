@@ -143,6 +143,19 @@ def test_stop_does_not_fire_windows_that_are_not_complete() -> None:
     assert summary.aggregated == summary.records_in > 1_000
 
 
+@pytest.mark.parametrize("run", [ls.StreamPipeline.run, lambda pipeline: asyncio.run(pipeline.run_async())])
+def test_a_stop_before_a_run_ends_it_at_once(run: Any) -> None:
+    sink = ls.CollectSink()
+    pipeline = builder(ls.IterableSource(RECORDS)).with_sink(sink).build()
+    pipeline.stop()
+    assert not pipeline.stopped
+    assert run(pipeline).records_in == 0
+    assert pipeline.stopped
+    assert sink.results == []
+    assert run(pipeline).records_in == len(RECORDS)
+    assert not pipeline.stopped
+
+
 def test_off_the_main_thread_signals_are_left_alone() -> None:
     handlers: list[Any] = []
     sink = ls.CallbackSink(lambda _: handlers.append(signal.getsignal(signal.SIGINT)))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from datetime import date, datetime
 from typing import Any
 
 from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.errors import CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
+from llmopt_stream.exact_json import decode, encode
 from llmopt_stream.intake import Intake
 from llmopt_stream.results import AggregationResult
-from llmopt_stream.units import Time, time_micros, to_timedelta
+from llmopt_stream.units import MICROSECOND, Time, time_micros, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import Window
 
@@ -24,7 +23,8 @@ class PipelineHarness:
     """The pipeline that a builder describes, driven by hand: the same core as `run()`.
 
     The builder needs no source and no sink. With a watermark generator, records move the watermark;
-    without one it moves only by `advance_watermark`.
+    without one it moves only by `advance_watermark`. It runs on `parallelism` threads, whatever the
+    builder's options say: one, unless told otherwise.
 
     >>> from llmopt_stream import create_pipeline
     >>> builder = (create_pipeline().with_event_time("ts", unit="ms").key_by("key")
@@ -48,8 +48,8 @@ class PipelineHarness:
         self._core = self._intake.core
 
     def push(self, record: Any, *, partition: int = 0) -> None:
-        """Takes one record (dict, dataclass, …), or a list of them, of one partition."""
-        self._intake.push_records(record if isinstance(record, list) else [record], partition)
+        """Takes one record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch, of one partition."""
+        self._intake.push(record, partition)
 
     def push_batch(self, batch: Any, *, partition: int = 0) -> None:
         """Takes the rows of anything with `__arrow_c_stream__`."""
@@ -61,7 +61,7 @@ class PipelineHarness:
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
-        self._core.advance_processing_time(time_micros(time, "advance_processing_time"))
+        self._intake.advance_processing_time(time)
 
     def end_of_input(self) -> None:
         """Nothing more comes: every window completes."""
@@ -90,12 +90,20 @@ class PipelineHarness:
         return self._intake.metrics()
 
     def snapshot(self) -> bytes:
-        """Everything between two steps, results not yet drained included."""
+        """Everything between two steps, results and late records not yet drained included.
+
+        Raises CheckpointError, with type and place, where a late record or the state of a WatermarkGenerator
+        holds what cannot be restored exactly. JSON's types, tuples, sets, bytes, times, Decimal, numbers of
+        NumPy, times of pandas, and dataclasses of these can.
+        """
         parts = {
             "late": [_encode_late(event) for event in self._intake.late],
-            "watermark_generators": self._intake.generator_state(),
+            "watermark_generators": [
+                [partition, encode(state, f"{generator}.get_state() of partition {partition}")]
+                for generator, partition, state in self._intake.generator_states()
+            ],
         }
-        header = json.dumps(parts, default=_tagged).encode()
+        header = json.dumps(parts, allow_nan=False).encode()
         body = len(header).to_bytes(8, "little") + header + self._core.snapshot()
         return body + _checksum(body)
 
@@ -113,11 +121,13 @@ class PipelineHarness:
         harness._core.restore(body[end:])
         try:
             header = json.loads(body[8:end])
-            harness._intake.late = [_decode_late(event) for event in header["late"]]
-            generators = json.loads(json.dumps(header["watermark_generators"]), object_hook=_untagged)
-            harness._intake.restore_generators(generators)
-        except (ValueError, KeyError, TypeError) as error:
+            late = [_decode_late(event) for event in header["late"]]
+            generators = {
+                int(partition): decode(state) for partition, state in header["watermark_generators"]
+            }
+        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
+        harness._intake.restore(late=late, generators=generators)
         return harness
 
 
@@ -128,39 +138,27 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _tagged(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return {"$time": value.isoformat(), "$date": not isinstance(value, datetime)}
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    raise TypeError(f"a snapshot cannot hold a {type(value).__name__}")
+def _encode_late(event: LateEvent) -> list[Any]:
+    record = f"late record {event.position}"
+    return [
+        encode(event.event, record),
+        encode(event.key.items(), f"{record}: key"),
+        [list(window.micros) for window in event.windows],
+        int(event.watermark),
+        event.lateness // MICROSECOND,
+        event.position,
+        event.branch,
+    ]
 
 
-def _untagged(value: dict[str, Any]) -> Any:
-    if "$time" in value:
-        return (
-            date.fromisoformat(value["$time"]) if value["$date"] else datetime.fromisoformat(value["$time"])
-        )
-    return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
-
-
-def _encode_late(event: LateEvent) -> dict[str, Any]:
-    return {
-        "event": json.dumps(event.event, default=_tagged),
-        "key": list(event.key.items()),
-        "windows": [[time_micros(window.start), time_micros(window.end)] for window in event.windows],
-        "watermark": int(event.watermark),
-        "lateness": event.lateness.total_seconds(),
-        "position": event.position,
-    }
-
-
-def _decode_late(encoded: dict[str, Any]) -> LateEvent:
+def _decode_late(encoded: list[Any]) -> LateEvent:
+    event, key, windows, watermark, lateness, position, branch = encoded
     return LateEvent(
-        event=json.loads(encoded["event"], object_hook=_untagged),
-        key=GroupingKey((name, value) for name, value in encoded["key"]),
-        windows=tuple(Window(*window) for window in encoded["windows"]),
-        watermark=Watermark(encoded["watermark"]),
-        lateness=to_timedelta(round(encoded["lateness"] * 1e6)),
-        position=encoded["position"],
+        event=decode(event),
+        key=GroupingKey(decode(key)),
+        windows=tuple(Window(*window) for window in windows),
+        watermark=Watermark(watermark),
+        lateness=to_timedelta(lateness),
+        position=position,
+        branch=branch,
     )

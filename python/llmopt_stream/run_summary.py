@@ -1,0 +1,87 @@
+"""Where the records of a run went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+__all__ = ["RunSummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed."""
+
+    records_in: int
+    aggregated: int
+    """Taken by at least one window."""
+    late: int
+    """Too late for every window."""
+    malformed: int
+    filtered: int
+    outside_windows: int
+    """In a gap between windows."""
+    unfired: int
+    """Once per window: taken, but shown by no pane before the window expired (count and clock triggers)."""
+    shed: int
+    panes: int
+    """Results handed to the sinks."""
+    duration: timedelta
+    malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
+    skipped_values: Mapping[str, int] = field(default_factory=dict)
+    """By field: values of aggregated records that were null, not finite or no numbers."""
+
+    @classmethod
+    def of(cls, plan: Plan, counts: Mapping[str, Any], duration: timedelta) -> RunSummary:
+        """From the core's counters."""
+        skipped: dict[str, int] = {}
+        metrics = [metric for branch in plan.branches for metric in branch.all_metrics()]
+        for metric, count in zip(metrics, counts["skipped_values"], strict=True):
+            if count:
+                skipped[metric.field] = max(count, skipped.get(metric.field, 0))
+        return cls(
+            records_in=counts["records_in"],
+            aggregated=counts["aggregated"],
+            late=counts["late"],
+            malformed=counts["malformed"],
+            filtered=0,
+            outside_windows=counts["outside_windows"],
+            unfired=counts["unfired"],
+            shed=0,
+            panes=counts["panes"],
+            duration=duration,
+            malformed_by_kind=counts["malformed_by_kind"],
+            skipped_values=skipped,
+        )
+
+    @property
+    def throughput(self) -> float:
+        """Records per second of wall time."""
+        seconds = self.duration.total_seconds()
+        return self.records_in / seconds if seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"
+        ]
+        parts += [
+            f"{count:,} {name.replace('_', ' ')}"
+            for name in (
+                "aggregated",
+                "late",
+                "malformed",
+                "filtered",
+                "outside_windows",
+                "unfired",
+                "shed",
+                "panes",
+            )
+            if (count := getattr(self, name)) or name in ("aggregated", "panes")
+        ]
+        parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
+        return ", ".join(parts)
