@@ -122,6 +122,22 @@ examples:
   llmopt-stream explain latency.py
 """
 
+_CONFORMANCE = """\
+Check this installation against the conformance suite: cases in JSON, each a pipeline, the records
+and steps that it gets, and the panes, late records and counters that have to come out. Cases of the
+source "definition" were written by hand from the definitions, those of "oracle" computed by a
+reference that keeps every record. The format is described in docs/conformance.md.
+
+The table shows how many cases passed, per group and source; differences follow.
+"""
+
+_CONFORMANCE_EXAMPLES = """\
+examples:
+  llmopt-stream conformance
+  llmopt-stream conformance --filter session
+  llmopt-stream conformance --json > report.json
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 failed, 2 wrong settings."""
@@ -179,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_explain(commands)
     _add_generate(commands)
+    _add_conformance(commands)
     return parser
 
 
@@ -398,3 +415,22 @@ def _generate(arguments: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _add_conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "conformance",
+        _conformance,
+        summary="check this installation against the conformance suite",
+        description=_CONFORMANCE,
+        examples=_CONFORMANCE_EXAMPLES,
+    )
+    command.add_argument("--filter", metavar="TEXT", help='only cases with TEXT in "group: name"')
+    command.add_argument("--json", action="store_true", help="print every case's outcome as JSON")
+
+
+def _conformance(arguments: argparse.Namespace) -> int:
+    from .conformance import conformance
+
+    return conformance(only=arguments.filter, as_json=arguments.json)

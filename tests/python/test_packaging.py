@@ -60,6 +60,8 @@ def test_wheel_ships_types_and_licence_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "llmopt_stream/py.typed" in names
     assert "llmopt_stream/_core.pyi" in names
+    assert "llmopt_stream/conformance/triggers.json" in names
+    assert "llmopt_stream/conformance/session.oracle.json" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     top = {name.partition("/")[0] for name in names}
     assert top == {"llmopt_stream", wheel.name.partition("-cp")[0] + ".dist-info"}

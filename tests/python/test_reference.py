@@ -115,6 +115,7 @@ def test_record_is_dropped_once_the_watermark_reaches_end_plus_lateness(watermar
         "late": int(not taken),
         "malformed": 0,
         "outside_windows": 0,
+        "unfired": 0,
     }
 
 

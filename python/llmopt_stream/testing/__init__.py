@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .harness import PipelineHarness
 from .reference import (
+    Count,
+    Cumulative,
+    Custom,
+    Global,
     Metric,
     NaiveLateRecord,
     NaivePane,
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
     from .strategies import batch_splits, disorder_within, event_streams, window_specs
 
 __all__ = [
+    "Count",
+    "Cumulative",
+    "Custom",
+    "Global",
     "Metric",
     "NaiveLateRecord",
     "NaivePane",

@@ -1,0 +1,73 @@
+"""The reference's settings for a pipeline's plan."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+from llmopt_stream.columns import Column
+from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.plan import Metric as PlannedMetric
+from llmopt_stream.plan import Plan
+from llmopt_stream.windows import WindowAssigner, WindowType
+
+from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
+from .metrics import Metric
+from .values import Interval, micros_in_unit
+
+__all__ = ["settings_of"]
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """What NaiveWindows is to be made with."""
+    if plan.window is None:
+        raise ConfigurationError(f"NaiveWindows.of: pipeline {plan.name!r} has no window")
+    generator = plan.watermark
+    return {
+        "window": _kind(plan.window),
+        "key_fields": plan.key,
+        "metrics": [_metric(metric) for metric in plan.all_metrics()],
+        "trigger": plan.trigger,
+        "allowed_lateness": plan.allowed_lateness(),
+        "accumulation": plan.accumulation,
+        "time": plan.window.spec.time,
+        "generator": None if generator is None else partial(copy.deepcopy, generator),
+        "time_field": plan.time_field,
+        "time_of": partial(micros_in_unit, unit=plan.time_unit),
+    }
+
+
+def _metric(metric: PlannedMetric) -> Metric:
+    names, prefix = [], ""
+    for statistic in metric.statistics:
+        if statistic.kind == "percentile":
+            prefix, _, percent = statistic.result_name.rpartition("p")
+            names.append(f"p{percent}")
+        else:
+            prefix = statistic.result_name.removesuffix(statistic.kind)
+            names.append(statistic.kind)
+    return Metric(metric.field, names, prefix)
+
+
+def _kind(assigner: WindowAssigner) -> WindowKind:
+    spec = assigner.spec
+    match spec.type:
+        case WindowType.TUMBLING:
+            return Tumbling(spec.size, spec.offset)
+        case WindowType.SLIDING:
+            return Sliding(spec.size, spec.slide, spec.offset)
+        case WindowType.CUMULATIVE:
+            return Cumulative(spec.size, spec.slide, spec.offset)
+        case WindowType.SESSION:
+            return Session(spec.gap.path if isinstance(spec.gap, Column) else spec.gap)
+        case WindowType.COUNT:
+            return Count(spec.size, spec.slide, spec.flush)
+        case WindowType.GLOBAL:
+            return Global()
+        case WindowType.CUSTOM:
+            return Custom(partial(_intervals, assigner))
+
+
+def _intervals(assigner: WindowAssigner, time: int) -> list[Interval]:
+    return [(window._start, window._end) for window in assigner.assign(time)]
