@@ -157,6 +157,7 @@ KeyedWindows::Place KeyedWindows::session_for(KeyInterner::Code code, const Inte
             // It completes once more; the timer for its expiry would come too late for that.
             ++session.generation;
             set_timer(place);
+            set_clock_timer(place);
         }
     }
     if (session.first_clock != first_clock_before) {
@@ -270,13 +271,16 @@ void KeyedWindows::count_up(KeyInterner::Code code, std::uint64_t position, Wind
     Place oldest = windows_.newest_of(code);
     for (; oldest != kNone && windows_[oldest].span.end != count; oldest = windows_[oldest].older) {
     }
-    windows_[oldest].waiting = 1;
-    fire(oldest, PaneTiming::kOnTime, position, out);
+    fire_count(oldest, position, out);
     windows_.erase(oldest);
-    if (windows_.newest_of(code) == kNone) {
-        counts_[code] = 0;
-        context_->keys.release(code);
-    }
+}
+
+void KeyedWindows::fire_count(Place place, std::uint64_t position, WindowOutput& out) {
+    // Count windows of a key are told apart by the index of their pane alone.
+    OpenWindow& window = windows_[place];
+    window.waiting = 1;
+    window.panes = static_cast<std::uint32_t>(window.span.end / plan_.slide - 1);
+    fire(place, PaneTiming::kOnTime, position, out);
 }
 
 void KeyedWindows::end_counts(std::uint64_t position, WindowOutput& out) {
@@ -300,7 +304,7 @@ void KeyedWindows::end_counts(std::uint64_t position, WindowOutput& out) {
               [&](Place a, Place b) { return context_->keys.less(windows_[a].code, windows_[b].code); });
     for (const Place place : due_) {
         if (plan_.flush) {
-            fire(place, PaneTiming::kOnTime, position, out);
+            fire_count(place, position, out);
         } else {
             out.unfired += windows_[place].waiting;
         }

@@ -63,6 +63,7 @@ private:
     void taken(Place place, const RecordBatch& batch, std::size_t record, std::uint64_t position,
                WindowOutput& out);
     void count_up(KeyInterner::Code code, std::uint64_t position, WindowOutput& out);
+    void fire_count(Place place, std::uint64_t position, WindowOutput& out);
     /// Refuses count windows that a key with so many records cannot have.
     void check_counts() const;
     void end_counts(std::uint64_t position, WindowOutput& out);
@@ -95,7 +96,8 @@ private:
     Timestamp watermark_ = kMinTimestamp;
     Timestamp clock_ = 0;
     OpenWindows windows_;
-    /// By code, how many records of the key there were; 0 where a key starts anew. Holds the code.
+    /// By code, how many records of the key there were, for count windows; where there were any, it holds the
+    /// code until the end of the input.
     std::vector<std::uint64_t> counts_;
 
     // Derived from the windows.

@@ -181,7 +181,7 @@ class WindowSpec:
             return f"{self.type.value} {duration_text(self.size)} every {duration_text(self.slide)}"
         if self.type is WindowType.TUMBLING:
             return f"tumbling {duration_text(self.size)}"
-        return self.type.value
+        return str(self.type.value)
 
 
 class WindowAssigner:
