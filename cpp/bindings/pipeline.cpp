@@ -27,6 +27,7 @@ constexpr std::array kMalformedNames = {
     "",           "syntax",          "not_an_object", "too_deep",     "bad_utf8",
     "too_large",  "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar",
     "time_ahead", "time_behind",     "gap_invalid"};
+constexpr std::array kFateNames = {"taken", "fires at once", "expired"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
 
 /// A pipeline with the decoders that its schema needs.
@@ -57,6 +58,42 @@ public:
             const py::gil_scoped_release without_gil;
             push_built(partition);
         }
+    }
+
+    py::object explain_record(const py::object& record) {
+        if (pipeline_.types_are_settled()) {
+            return explain_record(record, pipeline_);
+        }
+        // Looking must not settle the types of values.
+        Pipeline copy(pipeline_.plan());
+        copy.restore(pipeline_.snapshot());
+        return explain_record(record, copy);
+    }
+
+    py::object explain_record(const py::object& record, Pipeline& pipeline) {
+        builder_.clear();
+        records_.decode(record, builder_);
+        Pipeline::MalformedCounts malformed = builder_.malformed();
+        const RecordBatch built = builder_.batch();
+        const RecordBatch& admitted = pipeline.admit(built, malformed);
+        for (std::size_t kind = 1; kind < kMalformedKinds; ++kind) {
+            if (malformed[kind] != 0) {
+                return py::str(kMalformedNames[kind]);
+            }
+        }
+        py::list branches;
+        for (const auto& verdicts : pipeline.explain(admitted)) {
+            py::list windows;
+            for (const WindowVerdict& verdict : verdicts) {
+                windows.append(py::make_tuple(verdict.window.start, verdict.window.end,
+                                              kFateNames[static_cast<std::size_t>(verdict.fate)]));
+            }
+            branches.append(windows);
+        }
+        const Timestamp watermark = pipeline.watermark();
+        return py::make_tuple(admitted.event_time[0],
+                              watermark == kMinTimestamp ? std::nullopt : std::optional(watermark),
+                              key_tuple(admitted.keys->key(admitted.key[0])), branches);
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
@@ -193,6 +230,18 @@ py::dict counts_of(Session& self) {
     return result;
 }
 
+/// (smallest delay, count) of each bucket that has any, and the width of the bucket.
+py::list buckets_of(const DelayHistogram& delays) {
+    py::list buckets;
+    for (std::size_t bucket = 0; bucket < DelayHistogram::kBuckets; ++bucket) {
+        if (const std::uint64_t count = delays.count(bucket); count != 0) {
+            const std::uint64_t edge = DelayHistogram::lower_edge(bucket);
+            buckets.append(py::make_tuple(edge, DelayHistogram::lower_edge(bucket + 1) - edge, count));
+        }
+    }
+    return buckets;
+}
+
 py::dict branch_counts_of(Session& self, std::size_t branch) {
     const BranchCounts& counts = self.branch(branch).counts();
     py::dict result;
@@ -283,6 +332,17 @@ void bind_pipeline(py::module_& module) {
         .def("take_late", &take_late, py::arg("branch") = 0,
              "(position, input index, event time, watermark, key values, windows) since the last call.")
         .def("counts", &counts_of)
+        .def(
+            "delays", [](Session& self) { return buckets_of(self.pipeline().delays()); },
+            "(smallest, width, count) of buckets: how far records came behind the greatest time before them.")
+        .def(
+            "delays_after_end",
+            [](Session& self, std::size_t branch) {
+                return buckets_of(self.branch(branch).delays_after_end());
+            },
+            py::arg("branch"), "The same, of records whose last window had ended: how long before.")
+        .def("explain_record", py::overload_cast<const py::object&>(&Session::explain_record), py::arg("record"),
+             "Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).")
         .def("branch_counts", &branch_counts_of, py::arg("branch"))
         .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
         .def(

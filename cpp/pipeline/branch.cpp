@@ -20,7 +20,8 @@ std::optional<Duration> session_gap(const ValueColumn& seconds, std::size_t reco
     return micros > 0 ? std::optional(micros) : std::nullopt;
 }
 
-Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared) : plan_(std::move(plan)) {
+Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared)
+    : plan_(std::move(plan)), assigner_(assigner_of(plan_.window)) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
     // An operator checks what nobody else knows.
@@ -43,13 +44,11 @@ void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shard
     on_watermark(watermark, 0);
 }
 
-void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool) {
+RecordBatch Branch::with_windows(const RecordBatch& batch, Timestamp now) {
     RecordBatch own = batch;
-    BatchClock own_clock = clock;
     if (plan_.window.by_clock) {
         now_.assign(batch.size, now);
         own.event_time = now_;
-        own_clock.watermark_after = now_;
     }
     if (plan_.gap_column) {
         gap_.resize(batch.size);
@@ -65,8 +64,36 @@ void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timesta
         own.windows = windows_;
         own.window_ends = window_ends_;
     }
+    return own;
+}
+
+void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool) {
+    const RecordBatch own = with_windows(batch, now);
+    BatchClock own_clock = clock;
+    if (plan_.window.by_clock) {
+        own_clock.watermark_after = now_;
+    }
     operator_->on_batch(own, own_clock, pool, output_);
     count_output();
+}
+
+void Branch::measure_delay(const RecordBatch& batch, std::size_t record, Timestamp greatest) noexcept {
+    const Timestamp t = batch.event_time[record];
+    Timestamp end = kMaxTimestamp;
+    if (plan_.window.by_clock || plan_.window.kind == WindowKind::kCount) {
+        return;
+    }
+    if (assigner_) {
+        end = assigner_->in_a_window(t) ? assigner_->last_end_of(t) : kMaxTimestamp;
+    } else if (plan_.window.kind == WindowKind::kSession) {
+        const Duration gap = plan_.gap_column
+                                 ? session_gap(batch.values[*plan_.gap_column], record).value_or(1)
+                                 : plan_.window.gap;
+        end = add_saturating(t, gap);
+    }
+    if (greatest >= end) {
+        delays_after_end_.add(greatest - end);
+    }
 }
 
 void Branch::on_watermark(Timestamp watermark, std::uint64_t position) {
@@ -115,6 +142,7 @@ void Branch::encode(ByteWriter& out) const {
     for (const std::uint64_t count : counts_.skipped_values) {
         out.write(count);
     }
+    delays_after_end_.encode(out);
     if (operator_) {
         operator_->encode(out);
         output_.panes.encode(out);
@@ -129,6 +157,7 @@ void Branch::decode(ByteReader& in) {
     for (std::uint64_t& count : counts_.skipped_values) {
         count = in.read<std::uint64_t>();
     }
+    delays_after_end_.decode(in);
     if (operator_) {
         operator_->decode(in);
         output_.panes.decode(in);

@@ -9,6 +9,7 @@
 #include "aggregate/aggregation.hpp"
 #include "pipeline/sharded_operator.hpp"
 #include "record/record_batch.hpp"
+#include "time/delay_histogram.hpp"
 #include "window/window_plan.hpp"
 
 namespace llmopt_stream {
@@ -70,6 +71,16 @@ public:
     void on_watermark(Timestamp watermark, std::uint64_t position);
     void on_processing_time(Timestamp now, std::uint64_t position);
 
+    /// What would become of the only record of a batch.
+    [[nodiscard]] std::vector<WindowVerdict> explain(const RecordBatch& batch, Timestamp now) {
+        return operator_->explain(with_windows(batch, now));
+    }
+    /// Counts how late a record would be for its last window if nothing were waited for: the greatest time
+    /// before it is `greatest`.
+    void measure_delay(const RecordBatch& batch, std::size_t record, Timestamp greatest) noexcept;
+    /// Of records whose last window had ended when they came, how long before.
+    [[nodiscard]] const DelayHistogram& delays_after_end() const noexcept { return delays_after_end_; }
+
     /// The panes since the last call, in firing order.
     [[nodiscard]] PaneTable take_panes();
     [[nodiscard]] std::vector<LateRecord> take_late();
@@ -86,11 +97,15 @@ public:
 private:
     [[nodiscard]] std::vector<MetricRow::Source> sources(const std::vector<FieldType>& types) const;
     void count_output();
+    /// The batch with what the windows need of each record.
+    [[nodiscard]] RecordBatch with_windows(const RecordBatch& batch, Timestamp now);
 
     BranchPlan plan_;
+    std::optional<AlignedWindowAssigner> assigner_;
     std::optional<ShardedOperator> operator_;
     WindowOutput output_;
     BranchCounts counts_;
+    DelayHistogram delays_after_end_;
 
     // Scratch, not state.
     std::vector<Timestamp> now_;

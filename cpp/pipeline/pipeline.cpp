@@ -132,7 +132,9 @@ const RecordBatch& Pipeline::admit(const RecordBatch& batch, MalformedCounts& ma
 
 void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malformed, std::uint32_t partition,
                     std::span<const Timestamp> watermarks) {
+    const Timestamp watermark_before = watermarks_.current();
     watermarks_.on_records(admitted.event_time, partition, now_, watermark_after_, watermarks);
+    measure_delays(admitted, watermark_before);
     const bool worth_threads = plan_.parallelism > 1 && admitted.size >= kRecordsWorthThreads;
     const BatchClock clock{watermark_after_, counts_.records_in, admitted.input_index, {}};
     for (Branch& branch : branches_) {
@@ -143,6 +145,30 @@ void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malforme
         counts_.malformed_by_kind[kind] += malformed[kind];
         counts_.malformed += malformed[kind];
     }
+}
+
+void Pipeline::measure_delays(const RecordBatch& batch, Timestamp watermark_before) noexcept {
+    const Duration bound = plan_.watermark.max_out_of_orderness.value_or(0);
+    Timestamp watermark = watermark_before;
+    for (std::size_t record = 0; record < batch.size; ++record) {
+        const Timestamp greatest = add_saturating(watermark, bound);
+        const Timestamp t = batch.event_time[record];
+        if (t < greatest && watermark != kMinTimestamp && watermark != kMaxTimestamp) {
+            delays_.add(add_saturating(greatest, -t));
+            for (Branch& branch : branches_) {
+                branch.measure_delay(batch, record, greatest);
+            }
+        }
+        watermark = watermark_after_[record];
+    }
+}
+
+std::vector<std::vector<WindowVerdict>> Pipeline::explain(const RecordBatch& admitted) {
+    std::vector<std::vector<WindowVerdict>> verdicts;
+    for (Branch& branch : branches_) {
+        verdicts.push_back(branch.explain(admitted, now_));
+    }
+    return verdicts;
 }
 
 WorkerPool& Pipeline::workers() {
@@ -186,6 +212,7 @@ std::string Pipeline::snapshot() {
     for (const std::uint64_t count : counts_.malformed_by_kind) {
         out.write(count);
     }
+    delays_.encode(out);
     for (const Branch& branch : branches_) {
         branch.encode(out);
     }
@@ -213,6 +240,7 @@ void Pipeline::restore(std::string_view snapshot) {
     for (std::uint64_t& count : counts_.malformed_by_kind) {
         count = in.read<std::uint64_t>();
     }
+    delays_.decode(in);
     for (Branch& branch : branches_) {
         branch.decode(in);
     }

@@ -53,6 +53,7 @@ public:
     /// Later batches may bring integers where floats are settled, but not the other way
     /// round: Error(kConfiguration).
     void settle_types(const std::vector<FieldType>& types);
+    [[nodiscard]] bool types_are_settled() const noexcept { return types_.has_value(); }
     /// The types as the schema declares them, float64 where it does not.
     [[nodiscard]] std::vector<FieldType> declared_types() const;
 
@@ -79,6 +80,12 @@ public:
 
     [[nodiscard]] std::vector<Branch>& branches() noexcept { return branches_; }
 
+    /// How far behind the greatest time before them records came that were behind it at all. (With several
+    /// partitions, behind what the watermark would be if nothing were waited for.)
+    [[nodiscard]] const DelayHistogram& delays() const noexcept { return delays_; }
+    /// What would become of the only record of an admitted batch, in each branch.
+    [[nodiscard]] std::vector<std::vector<WindowVerdict>> explain(const RecordBatch& admitted);
+
     /// As many threads as the plan's parallelism; started when first asked for.
     [[nodiscard]] WorkerPool& workers();
 
@@ -91,6 +98,7 @@ public:
 private:
     [[nodiscard]] const RecordBatch& with_settled_types(const RecordBatch& batch);
     [[nodiscard]] Malformed why_unusable(const RecordBatch& batch, std::size_t record) const noexcept;
+    void measure_delays(const RecordBatch& batch, Timestamp watermark_before) noexcept;
     [[nodiscard]] bool admits_all() const noexcept;
 
     PipelinePlan plan_;
@@ -99,6 +107,7 @@ private:
     WatermarkTracker watermarks_;
     Timestamp now_ = 0;
     RecordCounts counts_;
+    DelayHistogram delays_;
 
     std::optional<WorkerPool> workers_;
 

@@ -25,6 +25,10 @@ public:
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
     void on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out);
 
+    [[nodiscard]] std::vector<WindowVerdict> explain(const RecordBatch& batch) {
+        return shards_[shard_of(batch.keys->hash(batch.key[0]))]->windows.explain(batch);
+    }
+
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
         return shards_[0]->windows.make_result_columns();
     }

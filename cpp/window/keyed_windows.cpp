@@ -13,19 +13,6 @@ namespace {
 constexpr std::size_t kPortion = 1024;
 constexpr Interval kAllTimes{kMinTimestamp, kMaxTimestamp};
 
-std::optional<AlignedWindowAssigner> assigner_of(const WindowPlan& plan) {
-    using Shape = AlignedWindowAssigner::Shape;
-    switch (plan.kind) {
-        case WindowKind::kSliding: return AlignedWindowAssigner(plan.size, plan.slide, plan.offset);
-        case WindowKind::kCumulative:
-            return AlignedWindowAssigner(plan.size, plan.slide, plan.offset, Shape::kCumulative);
-        case WindowKind::kCount:
-            // A window ends at every multiple of the slide.
-            return AlignedWindowAssigner(plan.size, plan.slide, floor_mod(-plan.size, plan.slide));
-        default: return std::nullopt;
-    }
-}
-
 }  // namespace
 
 KeyedWindows::KeyedWindows(const WindowPlan& plan, SliceContext& context)
@@ -380,6 +367,33 @@ void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
     advance_before(clock.stream_records(), batch, batch.size, clock, out);
     flush(batch, batch.size, out);
     codes_.end();
+}
+
+std::vector<WindowVerdict> KeyedWindows::explain(const RecordBatch& batch) {
+    codes_.begin(batch);
+    const KeyInterner::Code code = codes_[batch.key[0]];
+    const bool counts = plan_.kind == WindowKind::kCount;
+    if (counts && code >= counts_.size()) {
+        counts_.resize(std::size_t{code} + 1, 0);
+    }
+    std::vector<WindowVerdict> verdicts;
+    for (Interval span : spans_of(batch, 0, code)) {
+        if (plan_.kind == WindowKind::kSession) {
+            for (Place place = windows_.newest_of(code); place != kNone; place = windows_[place].older) {
+                const Interval& other = windows_[place].span;
+                if (other.start <= span.end && other.end >= span.start && !takes_no_more(other.end)) {
+                    span = {std::min(span.start, other.start), std::max(span.end, other.end)};
+                }
+            }
+        }
+        const WindowFate fate = counts                                       ? WindowFate::kTaken
+                                : takes_no_more(span.end)                    ? WindowFate::kExpired
+                                : span.end <= watermark_ && default_trigger_ ? WindowFate::kFiresAtOnce
+                                                                             : WindowFate::kTaken;
+        verdicts.push_back({counts ? kAllTimes : span, fate});
+    }
+    codes_.end();
+    return verdicts;
 }
 
 void KeyedWindows::fire_due(std::uint64_t position, bool ask_user, Timestamp watermark_before,

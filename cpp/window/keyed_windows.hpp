@@ -35,6 +35,9 @@ public:
     void on_watermark(Timestamp watermark, std::uint64_t position, WindowOutput& out);
     void on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out);
 
+    /// What would become of the only record of a batch; a session is what it would be with it.
+    [[nodiscard]] std::vector<WindowVerdict> explain(const RecordBatch& batch);
+
     [[nodiscard]] Timestamp watermark() const noexcept { return watermark_; }
     [[nodiscard]] std::size_t live_slices() const noexcept { return windows_.live(); }
 

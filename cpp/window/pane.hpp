@@ -78,6 +78,17 @@ struct LateRecord {
     std::vector<Interval> windows;
 };
 
+/// What would become of a record in one window.
+enum class WindowFate : std::uint8_t {
+    kTaken,        ///< and shown when the window fires next
+    kFiresAtOnce,  ///< the window is complete already
+    kExpired,      ///< too late
+};
+struct WindowVerdict {
+    Interval window;
+    WindowFate fate;
+};
+
 /// What an operator hands out. Records are counted where they end up.
 struct WindowOutput {
     PaneTable panes;

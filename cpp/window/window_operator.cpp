@@ -17,7 +17,7 @@ decltype(auto) with(Variant& windows, Function function) {
 }  // namespace
 
 WindowOperator::WindowOperator(const WindowPlan& plan, MetricRow row)
-    : context_(std::make_unique<SliceContext>(std::move(row))), by_clock_(plan.by_clock) {
+    : context_(std::make_unique<SliceContext>(std::move(row))), plan_(plan) {
     const bool aligned = plan.kind == WindowKind::kSliding || plan.kind == WindowKind::kCumulative;
     if (aligned && plan.trigger.is_default()) {
         windows_.emplace<AlignedWindows>(plan, *context_);
@@ -37,9 +37,23 @@ void WindowOperator::on_watermark(Timestamp watermark, std::uint64_t position, W
 void WindowOperator::on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out) {
     if (auto* const keyed = std::get_if<KeyedWindows>(&windows_)) {
         keyed->on_processing_time(now, position, out);
-    } else if (by_clock_) {
+    } else if (plan_.by_clock) {
         std::get<AlignedWindows>(windows_).on_watermark(now, position, out);
     }
+}
+
+std::vector<WindowVerdict> WindowOperator::explain(const RecordBatch& batch) {
+    if (auto* const keyed = std::get_if<KeyedWindows>(&windows_)) {
+        return keyed->explain(batch);
+    }
+    std::vector<WindowVerdict> verdicts;
+    for (const Interval& window : assigner_of(plan_)->windows_of(batch.event_time[0])) {
+        const bool expired = watermark() >= add_saturating(window.end, plan_.allowed_lateness);
+        verdicts.push_back({window, expired                     ? WindowFate::kExpired
+                                    : window.end <= watermark() ? WindowFate::kFiresAtOnce
+                                                                : WindowFate::kTaken});
+    }
+    return verdicts;
 }
 
 Timestamp WindowOperator::watermark() const noexcept {

@@ -29,6 +29,9 @@ public:
     /// The clock, at which processing-time triggers fire and windows by the clock complete.
     void on_processing_time(Timestamp now, std::uint64_t position, WindowOutput& out);
 
+    /// What would become of the only record of a batch.
+    [[nodiscard]] std::vector<WindowVerdict> explain(const RecordBatch& batch);
+
     [[nodiscard]] Timestamp watermark() const noexcept;
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const {
         return context_->row.make_result_columns();
@@ -45,7 +48,7 @@ public:
 
 private:
     std::unique_ptr<SliceContext> context_;
-    bool by_clock_;
+    WindowPlan plan_;
     std::variant<std::monostate, AlignedWindows, KeyedWindows> windows_;
 };
 

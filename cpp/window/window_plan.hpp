@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "record/time.hpp"
+#include "window/aligned_window_assigner.hpp"
 #include "window/trigger.hpp"
 
 namespace llmopt_stream {
@@ -41,5 +43,8 @@ struct WindowPlan {
     /// Hand out the records that no window took, not only their number.
     bool collect_late = false;
 };
+
+/// Of sliding, cumulative and count windows.
+[[nodiscard]] std::optional<AlignedWindowAssigner> assigner_of(const WindowPlan& plan);
 
 }  // namespace llmopt_stream

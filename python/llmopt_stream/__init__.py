@@ -46,11 +46,14 @@ from .events import (
     GroupingKey,
     ProcessorEvent,
 )
+from .explain import RecordExplanation, WindowVerdict
 from .file_sinks import NdjsonSink, ParquetSink
 from .late import LateEventHandler
+from .lateness import LatenessReport
 from .notebook import aggregate
 from .pipeline import StreamPipeline
 from .push_session import PushSession
+from .reprocess import reprocess
 from .results import AggregationResult, Pane, ResultTable
 from .run_summary import RunSummary
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
@@ -65,6 +68,7 @@ from .triggers import (
     all_of,
     any_of,
 )
+from .units import align_timestamp
 from .watermarks import (
     BoundedOutOfOrdernessWatermark,
     LateEvent,
@@ -124,6 +128,7 @@ __all__ = [
     "KafkaError",
     "LateEvent",
     "LateEventHandler",
+    "LatenessReport",
     "MaxAggregator",
     "MinAggregator",
     "NdjsonSink",
@@ -137,6 +142,7 @@ __all__ = [
     "ProcessorEvent",
     "ProcessorWarning",
     "PushSession",
+    "RecordExplanation",
     "ResultTable",
     "RunSummary",
     "SerializationError",
@@ -159,11 +165,14 @@ __all__ = [
     "WindowSpec",
     "WindowTrigger",
     "WindowType",
+    "WindowVerdict",
     "aggregate",
+    "align_timestamp",
     "all_of",
     "any_of",
     "col",
     "create_pipeline",
+    "reprocess",
     "session",
     "sliding",
     "tumbling",

@@ -204,11 +204,23 @@ class Pipeline:
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
     def counts(self) -> dict: ...
+    def delays(self) -> list:
+        """
+        (smallest, width, count) of buckets: how far records came behind the greatest time before them.
+        """
+    def delays_after_end(self, branch: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        The same, of records whose last window had ended: how long before.
+        """
     def drain(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> Panes:
         """
         The panes of a branch since the last call.
         """
     def end_of_input(self) -> None: ...
+    def explain_record(self, record: typing.Any) -> typing.Any:
+        """
+        Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
+        """
     def open_arrow(self, data: typing.Any) -> ArrowReader:
         """
         Starts reading anything with __arrow_c_stream__.

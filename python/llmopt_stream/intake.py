@@ -11,6 +11,8 @@ from ._optional import needs
 from .branches import GAP_FIELD
 from .errors import ConfigurationError
 from .events import GroupingKey
+from .explain import RecordExplanation
+from .lateness import LatenessReport
 from .results import ResultTable
 from .units import Time, time_micros, to_timedelta
 from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
@@ -50,6 +52,7 @@ class Intake:
         self._key_names = plan.key
         self._branches = plan.branch_names()
         self._gap_of = plan.gap_of
+        self._lateness = [branch.allowed_lateness() for branch in plan.branches]
         self.fields = plan.fields()
         self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
         self.late: list[LateEvent] = []
@@ -97,6 +100,19 @@ class Intake:
             counts[name] = sum(branch[name] for branch in each)
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts
+
+    @property
+    def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
+        """How late records were so far; with branches, for each by name."""
+        reports = {name: LatenessReport.of(self.core, index) for index, name in enumerate(self._branches)}
+        return reports[""] if list(reports) == [""] else reports
+
+    def explain_record(self, record: Any) -> RecordExplanation:
+        """What would become of a record if it came now. Changes nothing."""
+        wrapped = record if self._gap_of is None else _WithGap(record, self._gap_of)
+        return RecordExplanation.of(
+            record, self.core.explain_record(wrapped), self._key_names, self._branches, self._lateness
+        )
 
     def drain(self) -> list[ResultTable]:
         """The results since the last call, branch by branch."""

@@ -145,7 +145,7 @@ class StreamPipeline:
                 if not more:
                     break
         self._counts = intake.counts()
-        return RunSummary.of(plan, self._counts, timedelta(seconds=time.monotonic() - started))
+        return RunSummary.of(plan, intake, timedelta(seconds=time.monotonic() - started))
 
     def __repr__(self) -> str:
         return f"<StreamPipeline {self._plan.name!r}>"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .delivery import Delivery
 from .errors import PipelineError
+from .explain import RecordExplanation
 from .intake import Intake
+from .lateness import LatenessReport
 from .results import ResultTable
 from .units import Time, time_micros
 from .watermarks import Watermark
@@ -77,6 +79,15 @@ class PushSession:
     def watermark(self) -> Watermark | None:
         """None before there is one."""
         return self._intake.watermark
+
+    @property
+    def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
+        """How late records were so far, and what a bound and a lateness would lose; with branches, by name."""
+        return self._intake.lateness
+
+    def explain_record(self, record: Any) -> RecordExplanation:
+        """What would become of a record (dict, dataclass, …) if it came now, and why. Changes nothing."""
+        return self._intake.explain_record(record)
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .intake import Intake
+    from .lateness import LatenessReport
     from .plan import Plan
 
 __all__ = ["RunSummary"]
@@ -35,10 +37,13 @@ class RunSummary:
     malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
     skipped_values: Mapping[str, int] = field(default_factory=dict)
     """By field: values of aggregated records that were null, not finite or no numbers."""
+    lateness: LatenessReport | Mapping[str, LatenessReport] | None = None
+    """How late records were, and what a bound and a lateness would lose; with branches, by name."""
 
     @classmethod
-    def of(cls, plan: Plan, counts: Mapping[str, Any], duration: timedelta) -> RunSummary:
+    def of(cls, plan: Plan, intake: Intake, duration: timedelta) -> RunSummary:
         """From the core's counters."""
+        counts = intake.counts()
         skipped: dict[str, int] = {}
         metrics = [metric for branch in plan.branches for metric in branch.all_metrics()]
         for metric, count in zip(metrics, counts["skipped_values"], strict=True):
@@ -57,6 +62,7 @@ class RunSummary:
             duration=duration,
             malformed_by_kind=counts["malformed_by_kind"],
             skipped_values=skipped,
+            lateness=intake.lateness,
         )
 
     @property

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 from . import _core
 from .errors import ConfigurationError
 
-__all__ = ["Duration", "Time", "duration_micros", "time_micros", "to_datetime", "to_timedelta"]
+__all__ = [
+    "Duration",
+    "Time",
+    "align_timestamp",
+    "duration_micros",
+    "time_micros",
+    "to_datetime",
+    "to_timedelta",
+]
 
 Duration = timedelta | float | int | str
 """A timedelta, of NumPy, pandas or Arrow too, a number of seconds, or text such as "500ms", "30s", "5m", "1h", "1d"."""
@@ -137,6 +145,20 @@ def _ticks(value: Any) -> _Ticks | None:
     number = int(value.astype("int64"))
     is_time = number != -(2**63) and unit in _TICKS  # the smallest integer is NumPy's not-a-time
     return _Ticks(kind == "m", number * count * _TICKS[unit] if is_time else None)
+
+
+def align_timestamp(timestamp: Time, unit: Duration, *, up: bool = False) -> datetime:
+    """The latest multiple of `unit` since the epoch that is not after a time; with `up`, the earliest that
+    is not before it.
+
+    >>> align_timestamp("2026-01-01T00:07:30Z", "5m").isoformat()
+    '2026-01-01T00:05:00+00:00'
+    >>> align_timestamp(-1, "1s", up=True) == EPOCH
+    True
+    """
+    time = time_micros(timestamp, "align_timestamp: timestamp")
+    every = duration_micros(unit, "align_timestamp: unit", least=1)
+    return to_datetime(-(-time // every) * every if up else time // every * every)
 
 
 def to_datetime(micros: int) -> datetime:

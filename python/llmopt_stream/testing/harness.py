@@ -10,7 +10,9 @@ from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.errors import CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.exact_json import decode, encode
+from llmopt_stream.explain import RecordExplanation
 from llmopt_stream.intake import Intake
+from llmopt_stream.lateness import LatenessReport
 from llmopt_stream.results import AggregationResult
 from llmopt_stream.units import MICROSECOND, Time, time_micros, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
@@ -83,6 +85,15 @@ class PipelineHarness:
     def watermark(self) -> Watermark | None:
         """The stream's watermark; None before there is one."""
         return self._intake.watermark
+
+    @property
+    def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
+        """How late records were so far, and what a bound and a lateness would lose; with branches, by name."""
+        return self._intake.lateness
+
+    def explain_record(self, record: Any) -> RecordExplanation:
+        """What would become of a record (dict, dataclass, …) if it came now, and why. Changes nothing."""
+        return self._intake.explain_record(record)
 
     @property
     def metrics(self) -> dict[str, Any]:
