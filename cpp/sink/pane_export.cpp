@@ -117,8 +117,19 @@ const char* timing_name(PaneTiming timing) noexcept {
 
 TableColumns pane_columns(const PaneTable& panes, const std::vector<std::string>& key_names) {
     TableColumns columns;
-    columns.push_back({"window_start", TableColumn::Timestamps{panes.start}, {}, false});
-    columns.push_back({"window_end", TableColumn::Timestamps{panes.end}, {}, false});
+    // Windows without start and end, those by count and the global one.
+    std::vector<std::uint8_t> bounded;
+    for (std::size_t pane = 0; pane < panes.size(); ++pane) {
+        const bool is_bounded = panes.start[pane] != kMinTimestamp || panes.end[pane] != kMaxTimestamp;
+        if (!is_bounded && bounded.empty()) {
+            bounded.assign(panes.size(), 1);
+        }
+        if (!is_bounded) {
+            bounded[pane] = 0;
+        }
+    }
+    columns.push_back({"window_start", TableColumn::Timestamps{panes.start}, bounded, true});
+    columns.push_back({"window_end", TableColumn::Timestamps{panes.end}, bounded, true});
 
     std::vector<std::vector<KeyValue>> keys;
     if (!key_names.empty()) {

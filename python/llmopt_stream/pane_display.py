@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .sinks import Sink
@@ -79,12 +80,17 @@ class PlainDisplay(Sink):
         if not self._begun:
             self._begun = True
             self._print("window_start", layout.keys, layout.titles)
-        start = f"{result.window.start:%Y-%m-%dT%H:%M:%SZ}"
+        start = _text(result.window.start, "%Y-%m-%dT%H:%M:%SZ")
         self._print(start, layout.key_cells(result), layout.value_cells(result))
 
     def _print(self, start: str, keys: tuple[str, ...], values: tuple[str, ...]) -> None:
         key_text = "".join(f"  {key:<{self._layout.key_width}}" for key in keys)
         print(f"{start:<20}{key_text}" + "".join(f"  {value:>12}" for value in values))
+
+
+def _text(start: datetime | None, layout: str) -> str:
+    """Of a window without a start, as by count, a dash."""
+    return "-" if start is None else f"{start:{layout}}"
 
 
 class Frame(NamedTuple):
@@ -124,7 +130,7 @@ class LiveDisplay(Sink):
     def send(self, result: AggregationResult) -> None:
         """Takes the pane into the table."""
         keys = self._layout.key_cells(result)
-        self._panes[keys] = (*keys, f"{result.window.start:%H:%M}", *self._layout.value_cells(result))
+        self._panes[keys] = (*keys, _text(result.window.start, "%H:%M"), *self._layout.value_cells(result))
         self._latest = result
         if time.monotonic() >= self._next_draw:
             self._draw()
@@ -140,7 +146,8 @@ class LiveDisplay(Sink):
     def _draw(self) -> None:
         if self._latest is None:
             return
-        caption = f"complete until {self._latest.window.end:%Y-%m-%d %H:%M} UTC"
+        end = self._latest.window.end
+        caption = "" if end is None else f"complete until {end:%Y-%m-%d %H:%M} UTC"
         header = (*self._layout.keys, "window", *self._layout.titles)
         rows = [self._panes[keys] for keys in sorted(self._panes)]
         self._screen.draw(Frame(caption, self._progress(), header, rows, len(self._layout.keys) + 1))

@@ -161,7 +161,8 @@ class ResultTable:
     def plot(self, column: str | None = None) -> Any:
         """One line per key over the windows' ends, as matplotlib Axes (extra `[notebook]`).
 
-        `column` is the last result column unless said otherwise.
+        `column` is the last result column unless said otherwise. Windows without an end, those by count and
+        the global one, follow one another by the index of their panes.
         """
         pyplot = needs("matplotlib.pyplot", "notebook")
         names = self._panes.result_names
@@ -171,16 +172,18 @@ class ResultTable:
         lines: dict[GroupingKey, tuple[list[Any], list[Any]]] = {}
         for result in self:
             times, values = lines.setdefault(result.key, ([], []))
-            times.append(result.window.end)
+            times.append(result.pane.index if result.window.end is None else result.window.end)
             values.append(result.results[chosen])
         _, axes = pyplot.subplots()
         for key, (times, values) in lines.items():
             axes.plot(times, values, marker=".", label=", ".join(str(value) for value in key.values()))
-        axes.set_xlabel("window end")
+        by_index = any(result.window.is_unbounded for result in self[:1])
+        axes.set_xlabel("pane index" if by_index else "window end")
         axes.set_ylabel(chosen)
         if self._panes.key_names:
             axes.legend(title=", ".join(self._panes.key_names))
-        axes.figure.autofmt_xdate()
+        if not by_index:
+            axes.figure.autofmt_xdate()
         return axes
 
     def __repr__(self) -> str:
