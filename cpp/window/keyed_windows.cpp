@@ -26,15 +26,10 @@ KeyedWindows::KeyedWindows(const WindowPlan& plan, SliceContext& context)
       windows_(context),
       codes_(context.keys),
       skipped_twice_(context.row.metrics()) {
-    if (plan.kind == WindowKind::kCount && !default_trigger_) {
-        throw Error(ErrorKind::kConfiguration,
-                    "trigger: count windows fire when they are full; leave the trigger out");
-    }
     pending_.reserve(kPortion);
 }
 
-std::span<const Interval> KeyedWindows::spans_of(const RecordBatch& batch, std::size_t record,
-                                                 KeyInterner::Code code) {
+std::span<const Interval> KeyedWindows::spans_of(const RecordBatch& batch, std::size_t record) {
     const Timestamp t = batch.event_time[record];
     switch (plan_.kind) {
         case WindowKind::kGiven: {
@@ -45,7 +40,6 @@ std::span<const Interval> KeyedWindows::spans_of(const RecordBatch& batch, std::
         case WindowKind::kSession:
             spans_.assign(1, {t, add_saturating(t, plan_.gap > 0 ? plan_.gap : batch.gap[record])});
             break;
-        case WindowKind::kCount: spans_ = assigner_->windows_of(static_cast<Timestamp>(counts_[code])); break;
         default: spans_ = assigner_->windows_of(t);
     }
     return spans_;
@@ -53,7 +47,7 @@ std::span<const Interval> KeyedWindows::spans_of(const RecordBatch& batch, std::
 
 void KeyedWindows::set_timer(Place place) {
     const OpenWindow& window = windows_[place];
-    if (!asks_user_ && plan_.kind != WindowKind::kCount) {
+    if (!asks_user_) {
         timers_.set(window.span.end > watermark_ ? window.span.end : purge_time(window), place,
                     window.generation);
     }
@@ -174,9 +168,8 @@ void KeyedWindows::fire(Place place, PaneTiming timing, std::uint64_t position, 
                       });
         }
         context_->row.append_results(window.row, out.panes.results);
-        out.panes.append(context_->keys.key(window.code),
-                         plan_.kind == WindowKind::kCount ? kAllTimes : window.span, position, timing,
-                         window.panes, is_last, window.standing);
+        out.panes.append(context_->keys.key(window.code), window.span, position, timing, window.panes,
+                         is_last, window.standing);
         ++window.panes;
         window.standing.clear();
         if (plan_.accumulation == Accumulation::kDiscarding) {
@@ -208,7 +201,7 @@ void KeyedWindows::taken(Place place, const RecordBatch& batch, std::size_t reco
 
 bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner::Code code,
                        std::uint64_t position, WindowOutput& out) {
-    const std::span<const Interval> spans = spans_of(batch, record, code);
+    const std::span<const Interval> spans = spans_of(batch, record);
     if (plan_.kind == WindowKind::kSession) {
         const Place place = session_for(code, spans.front(), batch, record, out);
         if (place == kNone) {
@@ -220,7 +213,7 @@ bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner
     }
     taken_.clear();
     for (const Interval& span : spans) {
-        if (plan_.kind == WindowKind::kCount || !takes_no_more(span.end)) {
+        if (!takes_no_more(span.end)) {
             taken_.push_back(find_or_create(code, span));
         }
     }
@@ -237,73 +230,10 @@ bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner
         context_->row.add(std::span(&windows_[taken_[at]].row, 1), batch.values, record, context_->pool,
                           skipped_twice_);
     }
-    if (plan_.kind != WindowKind::kCount) {
-        for (const Place place : taken_) {
-            taken(place, batch, record, position, out);
-        }
-    } else if (pending_.size() == kPortion) {
-        flush(batch, record + 1, out);
+    for (const Place place : taken_) {
+        taken(place, batch, record, position, out);
     }
     return true;
-}
-
-void KeyedWindows::count_up(KeyInterner::Code code, std::uint64_t position, WindowOutput& out) {
-    if (counts_[code]++ == 0) {
-        context_->keys.hold(code);
-    }
-    const auto count = static_cast<Timestamp>(counts_[code]);
-    if (count % plan_.slide != 0) {
-        return;
-    }
-    Place oldest = windows_.newest_of(code);
-    for (; oldest != kNone && windows_[oldest].span.end != count; oldest = windows_[oldest].older) {
-    }
-    fire_count(oldest, position, out);
-    windows_.erase(oldest);
-}
-
-void KeyedWindows::fire_count(Place place, std::uint64_t position, WindowOutput& out) {
-    // Count windows of a key are told apart by the index of their pane alone.
-    OpenWindow& window = windows_[place];
-    window.waiting = 1;
-    window.panes = static_cast<std::uint32_t>(window.span.end / plan_.slide - 1);
-    fire(place, PaneTiming::kOnTime, position, out);
-}
-
-void KeyedWindows::end_counts(std::uint64_t position, WindowOutput& out) {
-    due_.clear();
-    for (KeyInterner::Code code = 0; code < counts_.size(); ++code) {
-        if (counts_[code] != 0) {
-            // Records in a gap between windows are no rest.
-            const Duration since_firing = static_cast<Duration>(counts_[code]) % plan_.slide;
-            const Duration rest = since_firing - std::max<Duration>(plan_.slide - plan_.size, 0);
-            Place oldest = kNone;
-            for (Place place = windows_.newest_of(code); place != kNone; place = windows_[place].older) {
-                oldest = place;
-            }
-            if (rest > 0) {
-                windows_[oldest].waiting = static_cast<std::uint64_t>(rest);
-                due_.push_back(oldest);
-            }
-        }
-    }
-    std::sort(due_.begin(), due_.end(),
-              [&](Place a, Place b) { return context_->keys.less(windows_[a].code, windows_[b].code); });
-    for (const Place place : due_) {
-        if (plan_.flush) {
-            fire_count(place, position, out);
-        } else {
-            out.unfired += windows_[place].waiting;
-        }
-    }
-    for (const Place place : windows_.all()) {
-        windows_.erase(place);
-    }
-    for (KeyInterner::Code code = 0; code < counts_.size(); ++code) {
-        if (std::exchange(counts_[code], 0) != 0) {
-            context_->keys.release(code);
-        }
-    }
 }
 
 void KeyedWindows::advance_before(std::size_t until, const RecordBatch& batch, std::size_t next,
@@ -346,22 +276,12 @@ void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
         advance_before(stream_record, batch, record, clock, out);
         const KeyInterner::Code code = codes_[batch.key[record]];
         const std::uint64_t position = clock.position_after(stream_record);
-        const bool counts = plan_.kind == WindowKind::kCount;
-        if (counts && code >= counts_.size()) {
-            counts_.resize(std::size_t{code} + code / 2 + 1, 0);
-        }
         if (!add(batch, record, code, position, out)) {
             flush(batch, record + 1, out);
-            drop_record(plan_, batch, clock, record, counts ? kMinTimestamp : watermark_, out, [&] {
-                const std::span<const Interval> spans = spans_of(batch, record, code);
+            drop_record(plan_, batch, clock, record, watermark_, out, [&] {
+                const std::span<const Interval> spans = spans_of(batch, record);
                 return std::vector<Interval>(spans.begin(), spans.end());
             });
-        }
-        if (counts) {
-            if (static_cast<Duration>(counts_[code] + 1) % plan_.slide == 0) {
-                flush(batch, record + 1, out);
-            }
-            count_up(code, position, out);
         }
     }
     advance_before(clock.stream_records(), batch, batch.size, clock, out);
@@ -372,12 +292,8 @@ void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
 std::vector<WindowVerdict> KeyedWindows::explain(const RecordBatch& batch) {
     codes_.begin(batch);
     const KeyInterner::Code code = codes_[batch.key[0]];
-    const bool counts = plan_.kind == WindowKind::kCount;
-    if (counts && code >= counts_.size()) {
-        counts_.resize(std::size_t{code} + 1, 0);
-    }
     std::vector<WindowVerdict> verdicts;
-    for (Interval span : spans_of(batch, 0, code)) {
+    for (Interval span : spans_of(batch, 0)) {
         if (plan_.kind == WindowKind::kSession) {
             for (Place place = windows_.newest_of(code); place != kNone; place = windows_[place].older) {
                 const Interval& other = windows_[place].span;
@@ -386,11 +302,10 @@ std::vector<WindowVerdict> KeyedWindows::explain(const RecordBatch& batch) {
                 }
             }
         }
-        const WindowFate fate = counts                                       ? WindowFate::kTaken
-                                : takes_no_more(span.end)                    ? WindowFate::kExpired
+        const WindowFate fate = takes_no_more(span.end)                      ? WindowFate::kExpired
                                 : span.end <= watermark_ && default_trigger_ ? WindowFate::kFiresAtOnce
                                                                              : WindowFate::kTaken;
-        verdicts.push_back({counts ? kAllTimes : span, fate});
+        verdicts.push_back({span, fate});
     }
     codes_.end();
     return verdicts;
@@ -418,12 +333,6 @@ void KeyedWindows::on_watermark(Timestamp watermark, std::uint64_t position, Win
         return;
     }
     const Timestamp before = std::exchange(watermark_, watermark);
-    if (plan_.kind == WindowKind::kCount) {
-        if (watermark == kMaxTimestamp) {
-            end_counts(position, out);
-        }
-        return;
-    }
     if (asks_user_) {
         due_ = windows_.all();
     } else {
@@ -498,41 +407,6 @@ void KeyedWindows::encode(ByteWriter& out) const {
         }
         context_->row.encode(window.row, out);
     }
-    out.write<std::uint64_t>(static_cast<std::uint64_t>(
-        counts_.size() - static_cast<std::size_t>(std::count(counts_.begin(), counts_.end(), 0))));
-    for (KeyInterner::Code code = 0; code < counts_.size(); ++code) {
-        if (counts_[code] != 0) {
-            out.write_bytes(context_->keys.key(code));
-            out.write(counts_[code]);
-        }
-    }
-}
-
-void KeyedWindows::check_counts() const {
-    std::size_t windows = 0;
-    for (KeyInterner::Code code = 0; code < counts_.size(); ++code) {
-        if (counts_[code] == 0) {
-            continue;
-        }
-        const auto count = static_cast<Timestamp>(counts_[code]);
-        // Those with a record that there was and one that there was not, oldest first.
-        std::vector<Interval> expected;
-        for (Timestamp end = assigner_->next_end_after(count); end - plan_.size < count; end += plan_.slide) {
-            expected.push_back(assigner_->window_ending_at(end));
-        }
-        windows += expected.size();
-        Place place = windows_.newest_of(code);
-        for (; place != kNone && !expected.empty() && windows_[place].span == expected.back();
-             place = windows_[place].older) {
-            expected.pop_back();
-        }
-        if (place != kNone || !expected.empty()) {
-            ByteReader::corrupt("count windows that do not fit the count");
-        }
-    }
-    if (windows != windows_.live()) {
-        ByteReader::corrupt("count windows without a count");
-    }
 }
 
 void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
@@ -566,8 +440,7 @@ void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
             windows_.erase(place);
             continue;
         }
-        const bool counts = plan_.kind == WindowKind::kCount;
-        if (span.end <= span.start || (!counts && !keeps_longer_ && watermark_ >= purge_time(window))) {
+        if (span.end <= span.start || (!keeps_longer_ && watermark_ >= purge_time(window))) {
             ByteReader::corrupt("a window that cannot be open");
         }
         if (oldest != kNone && !keeps_longer_) {
@@ -581,26 +454,6 @@ void KeyedWindows::decode(ByteReader& in, const KeyFilter& keep) {
         if (window.waiting > 0) {
             set_clock_timer(place);
         }
-    }
-    const std::uint64_t counted = in.read_count(2 * sizeof(std::uint64_t));
-    for (std::uint64_t at = 0; at < counted; ++at) {
-        const std::string_view key = in.read_bytes();
-        const std::uint64_t records = in.read<std::uint64_t>();
-        if (records == 0 || records >= std::uint64_t{1} << 62 || plan_.kind != WindowKind::kCount) {
-            ByteReader::corrupt("a count that cannot be");
-        }
-        if (const std::uint64_t hash = hash_key(key); keep(hash)) {
-            const KeyInterner::Code code = context_->keys.intern(key, hash);
-            if (code >= counts_.size()) {
-                counts_.resize(std::size_t{code} + 1, 0);
-            }
-            if (std::exchange(counts_[code], records) == 0) {
-                context_->keys.hold(code);
-            }
-        }
-    }
-    if (plan_.kind == WindowKind::kCount) {
-        check_counts();
     }
 }
 

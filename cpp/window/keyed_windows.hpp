@@ -16,7 +16,7 @@
 
 namespace llmopt_stream {
 
-/// Windows with a row and a trigger's state for each key: every kind and every trigger.
+/// Windows with a row and a trigger's state for each key: every kind but count windows, and every trigger.
 /// (AlignedWindows is the faster way for aligned windows with the default trigger.)
 ///
 /// Sessions: a key's records that touch share one, [first, last + gap). A record is merged
@@ -24,8 +24,6 @@ namespace llmopt_stream {
 /// expired however late it is itself. A session that has fired lives until it expires, can
 /// grow, and then fires again: its pane names the intervals of the panes that it supersedes
 /// (Flink's merging windows; Akidau et al., VLDB 2015).
-///
-/// Count windows are aligned windows over a key's record numbers 0, 1, 2, …
 class KeyedWindows {
 public:
     KeyedWindows(const WindowPlan& plan, SliceContext& context);
@@ -49,8 +47,7 @@ private:
     static constexpr Place kNone = OpenWindows::kNone;
 
     /// The windows that a record is in, earliest first; of a session, its own.
-    [[nodiscard]] std::span<const Interval> spans_of(const RecordBatch& batch, std::size_t record,
-                                                     KeyInterner::Code code);
+    [[nodiscard]] std::span<const Interval> spans_of(const RecordBatch& batch, std::size_t record);
     /// The session that the record belongs to now, merged from those that it touches; kNone if
     /// it has expired.
     [[nodiscard]] Place session_for(KeyInterner::Code code, const Interval& own, const RecordBatch& batch,
@@ -65,11 +62,6 @@ private:
     /// After a record was added to a window: fires it if it is to.
     void taken(Place place, const RecordBatch& batch, std::size_t record, std::uint64_t position,
                WindowOutput& out);
-    void count_up(KeyInterner::Code code, std::uint64_t position, WindowOutput& out);
-    void fire_count(Place place, std::uint64_t position, WindowOutput& out);
-    /// Refuses count windows that a key with so many records cannot have.
-    void check_counts() const;
-    void end_counts(std::uint64_t position, WindowOutput& out);
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
     /// Moves the watermark on to where it is before stream record `until`; record `next` comes next.
     void advance_before(std::size_t until, const RecordBatch& batch, std::size_t next,
@@ -99,9 +91,6 @@ private:
     Timestamp watermark_ = kMinTimestamp;
     Timestamp clock_ = 0;
     OpenWindows windows_;
-    /// By code, how many records of the key there were, for count windows; where there were any, it holds the
-    /// code until the end of the input.
-    std::vector<std::uint64_t> counts_;
 
     // Derived from the windows.
     WindowTimers timers_;

@@ -11,6 +11,9 @@ decltype(auto) with(Variant& windows, Function function) {
     if (std::holds_alternative<KeyedWindows>(windows)) {
         return function(std::get<KeyedWindows>(windows));
     }
+    if (std::holds_alternative<CountWindows>(windows)) {
+        return function(std::get<CountWindows>(windows));
+    }
     return function(std::get<AlignedWindows>(windows));
 }
 
@@ -19,7 +22,9 @@ decltype(auto) with(Variant& windows, Function function) {
 WindowOperator::WindowOperator(const WindowPlan& plan, MetricRow row)
     : context_(std::make_unique<SliceContext>(std::move(row))), plan_(plan) {
     const bool aligned = plan.kind == WindowKind::kSliding || plan.kind == WindowKind::kCumulative;
-    if (aligned && plan.trigger.is_default()) {
+    if (plan.kind == WindowKind::kCount) {
+        windows_.emplace<CountWindows>(plan, *context_);
+    } else if (aligned && plan.trigger.is_default()) {
         windows_.emplace<AlignedWindows>(plan, *context_);
     } else {
         windows_.emplace<KeyedWindows>(plan, *context_);
@@ -45,6 +50,9 @@ void WindowOperator::on_processing_time(Timestamp now, std::uint64_t position, W
 std::vector<WindowVerdict> WindowOperator::explain(const RecordBatch& batch) {
     if (auto* const keyed = std::get_if<KeyedWindows>(&windows_)) {
         return keyed->explain(batch);
+    }
+    if (auto* const counted = std::get_if<CountWindows>(&windows_)) {
+        return counted->explain(batch);
     }
     std::vector<WindowVerdict> verdicts;
     for (const Interval& window : assigner_of(plan_)->windows_of(batch.event_time[0])) {

@@ -8,6 +8,7 @@
 
 #include "record/record_batch.hpp"
 #include "window/aligned_windows.hpp"
+#include "window/count_windows.hpp"
 #include "window/keyed_windows.hpp"
 #include "window/pane.hpp"
 #include "window/window_plan.hpp"
@@ -49,7 +50,7 @@ public:
 private:
     std::unique_ptr<SliceContext> context_;
     WindowPlan plan_;
-    std::variant<std::monostate, AlignedWindows, KeyedWindows> windows_;
+    std::variant<std::monostate, AlignedWindows, CountWindows, KeyedWindows> windows_;
 };
 
 }  // namespace llmopt_stream
