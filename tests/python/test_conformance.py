@@ -81,7 +81,6 @@ def test_cases_of_the_oracle_are_what_the_tool_writes() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.xfail(reason="the engine refuses some kinds of windows and all triggers but one")
 def test_this_package_conforms(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["conformance"])
     assert code == 0, capsys.readouterr().out

@@ -6,10 +6,12 @@ import copy
 from functools import partial
 from typing import Any
 
+from llmopt_stream.branches import Branch
+from llmopt_stream.branches import Metric as PlannedMetric
 from llmopt_stream.columns import Column
 from llmopt_stream.errors import ConfigurationError
-from llmopt_stream.plan import Metric as PlannedMetric
 from llmopt_stream.plan import Plan
+from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
@@ -19,23 +21,42 @@ from .values import Interval, micros_in_unit
 __all__ = ["settings_of"]
 
 
-def settings_of(plan: Plan) -> dict[str, Any]:
+def settings_of(plan: Plan, branch_name: str) -> dict[str, Any]:
     """What NaiveWindows is to be made with."""
-    if plan.window is None:
+    branch = _branch(plan, branch_name)
+    if branch.window is None:
         raise ConfigurationError(f"NaiveWindows.of: pipeline {plan.name!r} has no window")
     generator = plan.watermark
+    core_watermark = None if generator is None else CoreWatermark.of(generator)
+    timeouts = core_watermark and (core_watermark.idle_timeout or core_watermark.flush_timeout)
+    if timeouts or plan.future_skew is not None or plan.past_skew is not None:
+        raise ConfigurationError(
+            f"NaiveWindows.of: pipeline {plan.name!r}: the reference has no timeouts and skews"
+        )
     return {
-        "window": _kind(plan.window),
+        "window": _kind(branch.window),
         "key_fields": plan.key,
-        "metrics": [_metric(metric) for metric in plan.all_metrics()],
-        "trigger": plan.trigger,
-        "allowed_lateness": plan.allowed_lateness(),
-        "accumulation": plan.accumulation,
-        "time": plan.window.spec.time,
+        "metrics": [_metric(metric) for metric in branch.all_metrics()],
+        "trigger": branch.trigger,
+        "allowed_lateness": branch.allowed_lateness(),
+        "accumulation": branch.accumulation,
+        "time": branch.spec.time,
         "generator": None if generator is None else partial(copy.deepcopy, generator),
         "time_field": plan.time_field,
         "time_of": partial(micros_in_unit, unit=plan.time_unit),
     }
+
+
+def _branch(plan: Plan, name: str) -> Branch:
+    if not name and len(plan.branches) == 1:
+        return plan.branches[0]
+    for branch in plan.branches:
+        if branch.name == name:
+            return branch
+    raise ConfigurationError(
+        f"NaiveWindows.of: branch: {name!r} is none of pipeline {plan.name!r}; expected one of "
+        + ", ".join(map(repr, plan.branch_names()))
+    )
 
 
 def _metric(metric: PlannedMetric) -> Metric:
@@ -70,4 +91,4 @@ def _kind(assigner: WindowAssigner) -> WindowKind:
 
 
 def _intervals(assigner: WindowAssigner, time: int) -> list[Interval]:
-    return [(window._start, window._end) for window in assigner.assign(time)]
+    return [window.micros for window in sorted(assigner.assign(time))]

@@ -21,6 +21,16 @@ from .values import Interval, saturated
 
 __all__ = ["TriggerView", "is_ready", "may_purge", "retention"]
 
+_BUILT_IN = (
+    EventTimeTrigger,
+    CountTrigger,
+    ProcessingTimeTrigger,
+    HybridTrigger,
+    AfterWatermark,
+    AnyOfTrigger,
+    AllOfTrigger,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TriggerView:
@@ -75,14 +85,14 @@ def retention(trigger: WindowTrigger) -> int:
 
 
 def may_purge(trigger: WindowTrigger, window: Interval, watermark: int) -> bool:
-    """Whether the trigger and all of its parts let the window's state go."""
-    return all(may_purge(part, window, watermark) for part in _parts(trigger)) and bool(
-        trigger.should_purge(Window(*window), Watermark(watermark))
-    )
+    """Whether the trigger, or all of its parts, let the window's state go; only users' triggers have a say."""
+    if _is_users(trigger):
+        return bool(trigger.should_purge(Window(*window), Watermark(watermark)))
+    return all(may_purge(part, window, watermark) for part in _parts(trigger))
 
 
 def _is_users(trigger: WindowTrigger) -> bool:
-    return type(trigger).should_fire is not WindowTrigger.should_fire
+    return type(trigger) not in _BUILT_IN
 
 
 def _parts(trigger: WindowTrigger) -> tuple[WindowTrigger, ...]:

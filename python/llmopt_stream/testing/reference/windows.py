@@ -83,6 +83,8 @@ class NaiveWindows:
     ([], [(0, 10)])
     """
 
+    counter_names = ("records_in", "aggregated", "late", "malformed", "outside_windows", "unfired")
+
     def __init__(
         self,
         window: WindowKind,
@@ -105,7 +107,7 @@ class NaiveWindows:
             generator = partial(BoundedOutOfOrdernessWatermark, bound)
         self._kind = window
         self._key_fields = tuple(key_fields)
-        self._metrics = tuple(metrics)
+        self.metrics = tuple(metrics)
         self._trigger = trigger
         self._by_clock = {"event": False, "processing": True}[time]
         self._allowed_lateness = allowed_lateness
@@ -129,8 +131,9 @@ class NaiveWindows:
         self.outside_windows = self.unfired = 0
 
     @classmethod
-    def of(cls, builder: StreamPipelineBuilder) -> NaiveWindows:
-        """The reference for the pipeline that a builder describes, as a PipelineHarness would drive it.
+    def of(cls, builder: StreamPipelineBuilder, branch: str = "") -> NaiveWindows:
+        """The reference for the pipeline that a builder describes, as a PipelineHarness would drive it; of one
+        that has several branches, for the one of that name.
 
         >>> from llmopt_stream import create_pipeline
         >>> windows = NaiveWindows.of(create_pipeline().with_event_time("ts", unit="ms").with_tumbling_window(1))
@@ -141,7 +144,7 @@ class NaiveWindows:
         """
         from .of_plan import settings_of
 
-        return cls(**settings_of(builder.plan))
+        return cls(**settings_of(builder.plan, branch))
 
     def push(self, records: Record | Iterable[Record], *, partition: int = 0) -> None:
         """Takes one record, or several in their order, of one partition."""
@@ -191,14 +194,7 @@ class NaiveWindows:
     @property
     def counters(self) -> dict[str, int]:
         """What became of the records: those before `unfired` add up to `records_in`."""
-        return {
-            "records_in": self.records_in,
-            "aggregated": self.aggregated,
-            "late": self.late,
-            "malformed": self.malformed,
-            "outside_windows": self.outside_windows,
-            "unfired": self.unfired,
-        }
+        return {name: getattr(self, name) for name in self.counter_names}
 
     @property
     def _now(self) -> int:
@@ -340,7 +336,7 @@ class NaiveWindows:
         is_last: bool,
         replaces: list[Interval],
     ) -> None:
-        results = {name: value for metric in self._metrics for name, value in metric.results(records).items()}
+        results = {name: value for metric in self.metrics for name, value in metric.results(records).items()}
         pane = NaivePane(window, key, results, timing, index, is_last, replaces, tuple(records))
         self._fired.append(pane)
 
