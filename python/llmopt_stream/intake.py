@@ -119,8 +119,8 @@ class Intake:
         return [ResultTable(self.core.drain(index), branch=name) for index, name in enumerate(self._branches)]
 
     def take_late(self) -> list[LateEvent]:
-        """The late records since the last call."""
-        late, self.late = self.late, []
+        """The late records since the last call, in the order of the input."""
+        late, self.late = sorted(self.late, key=lambda event: event.position), []
         return late
 
     def advance_processing_time(self, time: Time) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 import llmopt_stream as ls
+import pytest
 
 ROWS = [{"ts": index, "key": "ab"[index % 2], "value": index} for index in range(6)]
 BUILDER = (
@@ -49,7 +48,10 @@ def test_they_are_plotted_by_index() -> None:
 def test_the_global_window_is_complete_at_the_end_of_the_input() -> None:
     with BUILDER.with_global_window().open() as session:
         assert len(session.push(ROWS)) == 0
-        assert [(pane.results["count"], pane.pane.is_last) for pane in session.flush()] == [(3, True), (3, True)]
+        assert [(pane.results["count"], pane.pane.is_last) for pane in session.flush()] == [
+            (3, True),
+            (3, True),
+        ]
 
 
 @pytest.mark.parametrize("assigner", [ls.CountWindowAssigner(2), ls.GlobalWindowAssigner()])

@@ -84,9 +84,13 @@ def test_trigger_of_a_user_equals_the_hybrid_one(
     kind, arguments = window
     builder = getattr(BUILDER, f"with_{kind}_window")(*arguments, allowed_lateness=f"{lateness}us")
     builder = builder.with_accumulation(mode)
-    theirs = builder.with_trigger(SpecificationHybrid(count, 30))
-    ours = builder.with_trigger(ls.HybridTrigger(count, "30us"))
-    assert play(theirs, steps) == play(ours, steps)
+    theirs = play(builder.with_trigger(SpecificationHybrid(count, 30)), steps)
+    ours = play(builder.with_trigger(ls.HybridTrigger(count, "30us")), steps)
+    for panes, _ in (theirs, ours):
+        for pane in panes:
+            # As long as a user's trigger keeps the state, it might still fire.
+            del pane["pane"]["is_last"]
+    assert theirs == ours
 
 
 def test_trigger_of_a_user_is_asked_only_when_what_it_looks_at_has_changed() -> None:
