@@ -32,6 +32,8 @@ public:
         const std::uint32_t beyond = slot - kFirstChunk * ((1U << kGrowingChunks) - 1);
         return chunks_[kGrowingChunks + beyond / kFullChunk] + (beyond % kFullChunk) * context_->row.bytes();
     }
+    /// SlotIndex::kNone if this key has none.
+    [[nodiscard]] std::uint32_t slot_of(KeyInterner::Code code) const noexcept { return index_.find(code); }
     /// The row of this key, or nullptr. Rows stay where they are until clear().
     [[nodiscard]] std::byte* find(KeyInterner::Code code) const noexcept {
         const std::uint32_t slot = index_.find(code);
@@ -43,8 +45,6 @@ public:
     }
     /// Adds every row of `other` to this one's.
     void merge(const Slice& other);
-    /// The slots in the order of their keys' values.
-    [[nodiscard]] std::vector<std::uint32_t> slots_by_key() const;
     void clear() noexcept;
 
     void encode(ByteWriter& out) const;
