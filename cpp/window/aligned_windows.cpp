@@ -21,7 +21,7 @@ AlignedWindows::AlignedWindows(const WindowPlan& plan, SliceContext& context)
       collect_late_(plan.collect_late),
       context_(&context),
       slices_(context),
-      merged_(context, Interval{kMinTimestamp, kMaxTimestamp}),
+      merged_(context),
       key_order_(context.keys),
       codes_(context.keys) {
     pending_.reserve(kPortion);
@@ -192,28 +192,26 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
     flush(batch, last, out);
 }
 
-void AlignedWindows::find_parts(Timestamp end) {
-    parts_.clear();
+void AlignedWindows::merge(Timestamp end) {
     const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
     if (tree_) {
-        tree_->cover(window, parts_);
+        tree_->merge(window, merged_);
         return;
     }
     for (auto at = slices_.from(window.first); at != slices_.end() && at->number < window.end; ++at) {
-        parts_.push_back(at->slice.get());
+        merged_.merge(*at->slice);
     }
 }
 
-void AlignedWindows::find_parts(Timestamp end, KeyInterner::Code code) {
-    row_parts_.clear();
+void AlignedWindows::merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot) {
     const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
     if (tree_) {
-        tree_->cover(window, code, row_parts_);
+        tree_->merge(window, code, merged_, slot);
         return;
     }
     for (auto at = slices_.from(window.first); at != slices_.end() && at->number < window.end; ++at) {
         if (const std::byte* const row = at->slice->find(code)) {
-            row_parts_.push_back(row);
+            merged_.merge(slot, row);
         }
     }
 }
@@ -230,16 +228,9 @@ void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, T
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
-    find_parts(end);
-    const Slice* window = parts_.front();
-    if (parts_.size() > 1) {
-        for (const Slice* const part : parts_) {
-            merged_.merge(*part);
-        }
-        window = &merged_;
-    }
-    for (const std::uint32_t slot : key_order_.slots_of(*window)) {
-        append_pane(window->row(slot), window->codes()[slot], end, position, PaneTiming::kOnTime, out);
+    merge(end);
+    for (const std::uint32_t slot : key_order_.slots_of(merged_)) {
+        append_pane(merged_.row(slot), merged_.codes()[slot], end, position, PaneTiming::kOnTime, out);
     }
     merged_.clear();
 }
@@ -248,22 +239,24 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
                                 WindowOutput& out) {
     const Timestamp t = batch.event_time[record];
     const KeyInterner::Code code = codes_[batch.key[record]];
+    Slice alone(*context_, Interval{t, t});
+    if (accumulation_ == Accumulation::kDiscarding) {
+        // Each late record fires at once, so what is new is this record alone. Its skipped values were
+        // counted.
+        std::byte* const row = alone.find_or_create(code);
+        std::vector<std::uint64_t> counted(context_->row.metrics());
+        context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
+    }
     const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
     for (Timestamp end = first_unexpired_end_after(t); end <= last_end;
          end = add_saturating(end, assigner_.slide())) {
-        std::byte* const row = merged_.find_or_create(code);
+        const std::uint32_t slot = merged_.find_or_create(code);
         if (accumulation_ == Accumulation::kDiscarding) {
-            // Each late record fires at once, so what is new is this record alone. Its skipped values were
-            // counted.
-            std::vector<std::uint64_t> counted(context_->row.metrics());
-            context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
+            merged_.merge(slot, alone.find(code));
         } else {
-            find_parts(end, code);
-            for (const std::byte* const part : row_parts_) {
-                context_->row.merge(row, part, context_->pool);
-            }
+            merge(end, code, slot);
         }
-        append_pane(row, code, end, position, PaneTiming::kLate, out);
+        append_pane(merged_.row(slot), code, end, position, PaneTiming::kLate, out);
         merged_.clear();
         if (end == kMaxTimestamp) {
             return;

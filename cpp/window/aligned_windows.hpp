@@ -12,6 +12,7 @@
 #include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
 #include "window/key_order.hpp"
+#include "window/merged_rows.hpp"
 #include "window/slice.hpp"
 #include "window/slice_sequence.hpp"
 #include "window/slice_tree.hpp"
@@ -97,10 +98,10 @@ private:
         return std::max(assigner_.next_end_after(t),
                         assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_)));
     }
-    /// Into parts_, what the window that ends at `end` is merged from, in this order.
-    void find_parts(Timestamp end);
-    /// Into row_parts_, the same for one key.
-    void find_parts(Timestamp end, KeyInterner::Code code);
+    /// Into merged_, which is empty: the rows of the window that ends at `end`.
+    void merge(Timestamp end);
+    /// The same for one key, into its slot.
+    void merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot);
 
     AlignedWindowAssigner assigner_;
     Duration allowed_lateness_;
@@ -114,9 +115,7 @@ private:
 
     // Derived or scratch, not state.
     std::optional<SliceTree> tree_;
-    std::vector<const Slice*> parts_;
-    std::vector<const std::byte*> row_parts_;
-    Slice merged_;
+    MergedRows merged_;
     KeyOrder key_order_;
     BatchCodes codes_;
     bool cache_rows_ = false;

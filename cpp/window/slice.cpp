@@ -18,12 +18,6 @@ std::byte* Slice::create(KeyInterner::Code code) {
     return created;
 }
 
-void Slice::merge(const Slice& other) {
-    for (std::uint32_t slot = 0; slot < other.size(); ++slot) {
-        context_->row.merge(find_or_create(other.codes_[slot]), other.row(slot), context_->pool);
-    }
-}
-
 void Slice::clear() noexcept {
     for (std::uint32_t slot = 0; slot < size(); ++slot) {
         context_->row.destroy(row(slot), context_->pool);

@@ -32,8 +32,7 @@ public:
         const std::uint32_t beyond = slot - kFirstChunk * ((1U << kGrowingChunks) - 1);
         return chunks_[kGrowingChunks + beyond / kFullChunk] + (beyond % kFullChunk) * context_->row.bytes();
     }
-    /// SlotIndex::kNone if this key has none.
-    [[nodiscard]] std::uint32_t slot_of(KeyInterner::Code code) const noexcept { return index_.find(code); }
+    [[nodiscard]] const SlotIndex& index() const noexcept { return index_; }
     /// The row of this key, or nullptr. Rows stay where they are until clear().
     [[nodiscard]] std::byte* find(KeyInterner::Code code) const noexcept {
         const std::uint32_t slot = index_.find(code);
@@ -43,8 +42,6 @@ public:
         const std::uint32_t slot = index_.find(code);
         return slot == SlotIndex::kNone ? create(code) : row(slot);
     }
-    /// Adds every row of `other` to this one's.
-    void merge(const Slice& other);
     void clear() noexcept;
 
     void encode(ByteWriter& out) const;

@@ -69,59 +69,50 @@ void SliceTree::for_each_child(Place place, Use use) const {
 }
 
 SliceTree::Node& SliceTree::make(Place place) {
-    std::vector<const Slice*> children;
-    for_each_child(place, [&](Place child) {
-        if (const Slice* const slice = merged(child)) {
-            children.push_back(slice);
-        }
-    });
     Node& node = levels_[static_cast<std::size_t>(place.level - kLowest)]
                      .try_emplace(place.index, *context_)
                      .first->second;
-    for (const Slice* const slice : children) {
-        node.rows.merge(*slice);
-    }
+    for_each_child(place, [&](Place child) { merge_place(child, node.rows); });
     node.stale.resize(node.rows.size());
     return node;
 }
 
 void SliceTree::refresh(Place place, Node& node, std::uint32_t slot) {
     const KeyInterner::Code code = node.rows.codes()[slot];
-    std::byte* const row = node.rows.row(slot);
-    context_->row.destroy(row, context_->pool);
-    context_->row.create(row);
+    node.rows.reset(slot);
     for_each_child(place, [&](Place child) {
-        if (const std::byte* const part = merged_row(child, code)) {
-            context_->row.merge(row, part, context_->pool);
+        if (const std::byte* const row = row_at(child, code)) {
+            node.rows.merge(slot, row);
         }
     });
     node.stale[slot] = false;
     --node.stale_rows;
 }
 
-const Slice* SliceTree::merged(Place place) {
+void SliceTree::merge_place(Place place, MergedRows& into) {
     Node* node = find(place);
     if (node == nullptr) {
         if (!narrow(place)) {
-            return nullptr;
+            return;
         }
         if (place.level == 0) {
-            return slices_->from(place.index)->slice.get();
+            into.merge(*slices_->from(place.index)->slice);
+            return;
         }
         node = find(place);
     }
     if (node == nullptr) {
-        return &make(place).rows;
+        node = &make(place);
     }
     for (std::uint32_t slot = 0; node->stale_rows != 0 && slot < node->rows.size(); ++slot) {
         if (node->stale[slot]) {
             refresh(place, *node, slot);
         }
     }
-    return &node->rows;
+    into.merge(node->rows);
 }
 
-const std::byte* SliceTree::merged_row(Place place, KeyInterner::Code code) {
+const std::byte* SliceTree::row_at(Place place, KeyInterner::Code code) {
     Node* node = find(place);
     if (node == nullptr) {
         if (!narrow(place)) {
@@ -133,9 +124,9 @@ const std::byte* SliceTree::merged_row(Place place, KeyInterner::Code code) {
         node = find(place);
     }
     if (node == nullptr) {
-        return make(place).rows.find(code);
+        node = &make(place);
     }
-    const std::uint32_t slot = node->rows.slot_of(code);
+    const std::uint32_t slot = node->rows.index().find(code);
     if (slot == SlotIndex::kNone) {
         return nullptr;
     }
@@ -145,18 +136,16 @@ const std::byte* SliceTree::merged_row(Place place, KeyInterner::Code code) {
     return node->rows.row(slot);
 }
 
-void SliceTree::cover(SliceRange window, std::vector<const Slice*>& parts) {
+void SliceTree::merge(SliceRange window, MergedRows& into) {
     for (const Place place : places_of(window)) {
-        if (const Slice* const slice = merged(place)) {
-            parts.push_back(slice);
-        }
+        merge_place(place, into);
     }
 }
 
-void SliceTree::cover(SliceRange window, KeyInterner::Code code, std::vector<const std::byte*>& rows) {
+void SliceTree::merge(SliceRange window, KeyInterner::Code code, MergedRows& into, std::uint32_t slot) {
     for (const Place place : places_of(window)) {
-        if (const std::byte* const row = merged_row(place, code)) {
-            rows.push_back(row);
+        if (const std::byte* const row = row_at(place, code)) {
+            into.merge(slot, row);
         }
     }
 }
@@ -169,8 +158,7 @@ void SliceTree::invalidate(SliceNumber slice, KeyInterner::Code code) {
             continue;  // there may be one above, made while all below lay within one child
         }
         Node& node = at->second;
-        static_cast<void>(node.rows.find_or_create(code));
-        const std::uint32_t slot = node.rows.slot_of(code);
+        const std::uint32_t slot = node.rows.find_or_create(code);
         node.stale.resize(node.rows.size());
         if (node.stale[slot]) {
             return;

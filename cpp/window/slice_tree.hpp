@@ -5,7 +5,7 @@
 #include <map>
 #include <vector>
 
-#include "window/slice.hpp"
+#include "window/merged_rows.hpp"
 #include "window/slice_number.hpp"
 #include "window/slice_sequence.hpp"
 
@@ -22,16 +22,16 @@ namespace llmopt_stream {
 /// that comes later invalidates its own key's rows only.
 class SliceTree {
 public:
-    /// Windows of fewer slices are merged slice by slice: as fast, and without the memory.
-    static constexpr std::int64_t kFewestSlices = 16;
+    /// Windows of fewer slices are merged slice by slice: hardly slower, and without the memory.
+    static constexpr std::int64_t kFewestSlices = 8;
 
     SliceTree(SliceContext& context, const SliceSequence& slices, std::int64_t slices_per_window);
 
-    /// Appends what the window of these slices is to be merged from, in this order. They stay until
-    /// the tree or a slice changes.
-    void cover(SliceRange window, std::vector<const Slice*>& parts);
-    /// The same for one key alone: its rows.
-    void cover(SliceRange window, KeyInterner::Code code, std::vector<const std::byte*>& rows);
+    /// Merges the rows of the window of these slices, which stay valid until the tree or a slice
+    /// changes, into empty ones.
+    void merge(SliceRange window, MergedRows& into);
+    /// The same for one key alone, into its slot.
+    void merge(SliceRange window, KeyInterner::Code code, MergedRows& into, std::uint32_t slot);
 
     /// A record of this key is added to a slice that windows may have been merged from.
     void invalidate(SliceNumber slice, KeyInterner::Code code);
@@ -39,13 +39,13 @@ public:
     void release_before(SliceNumber slice) noexcept;
 
 private:
-    /// The level of the lowest nodes. Lower ones would take more memory than slices do.
+    /// The level of the lowest nodes. Lower ones take memory and save no time.
     static constexpr int kLowest = 2;
 
     struct Node {
-        explicit Node(SliceContext& context) : rows(context, Interval{kMinTimestamp, kMaxTimestamp}) {}
+        explicit Node(SliceContext& context) : rows(context) {}
 
-        Slice rows;
+        MergedRows rows;
         // By slot: whether a slice below has changed since the row was merged. Then the rows of
         // this key in all nodes above are stale as well.
         std::vector<bool> stale;
@@ -62,10 +62,11 @@ private:
     [[nodiscard]] Node* find(Place place) noexcept;
     /// Where all that is below a place without a node lies, as far down as possible.
     [[nodiscard]] bool narrow(Place& place) const noexcept;
-    /// What is at a place, up to date; nullptr if nothing.
-    [[nodiscard]] const Slice* merged(Place place);
-    [[nodiscard]] const std::byte* merged_row(Place place, KeyInterner::Code code);
-    [[nodiscard]] Node& make(Place place);
+    /// Merges all rows at a place, brought up to date, into others.
+    void merge_place(Place place, MergedRows& into);
+    /// The row of a key at a place, up to date; nullptr if it has none.
+    [[nodiscard]] const std::byte* row_at(Place place, KeyInterner::Code code);
+    Node& make(Place place);
     void refresh(Place place, Node& node, std::uint32_t slot);
     /// Calls use with each place that a node is merged from.
     template <typename Use>

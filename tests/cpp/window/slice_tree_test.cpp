@@ -50,7 +50,8 @@ std::int64_t integer_of(double value) { return static_cast<std::int64_t>(value *
 /// An operator, its output, and how far it has come in the stream.
 class Execution {
 public:
-    explicit Execution(const WindowPlan& plan) : plan_(plan), operator_(std::make_unique<WindowOperator>(plan, make_row())) {
+    explicit Execution(const WindowPlan& plan)
+        : plan_(plan), operator_(std::make_unique<WindowOperator>(plan, make_row())) {
         out_.panes.results = operator_->make_result_columns();
         out_.skipped_values.resize(2);
     }
@@ -219,11 +220,14 @@ WindowPlan windows(Duration size, Duration slide, Duration offset, Duration late
     return plan;
 }
 
+static_assert(SliceTree::kFewestSlices == 8);
+
 std::vector<WindowPlan> plans() {
     std::vector<WindowPlan> plans{
         windows(64, 1, 0, 0),
-        windows(64, 4, 0, 0),
-        windows(60, 4, 0, 0),  // too few slices for a tree
+        windows(32, 4, 0, 0),  // the fewest slices of a tree
+        windows(28, 4, 0, 30),
+        windows(64, 4, -3, 0),
         windows(100, 3, 0, 0),
         windows(100, 3, -2, 40),
         windows(97, 2, 1, 200),
