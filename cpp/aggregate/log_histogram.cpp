@@ -10,10 +10,17 @@ namespace llmopt_stream {
 
 namespace {
 
+/// How many counters are summed at once where none of them is asked for.
+constexpr std::int32_t kStretch = 16;
+
 constexpr std::uint8_t bytes_for(std::uint64_t count) noexcept {
     return count <= std::numeric_limits<std::uint16_t>::max()   ? 2
            : count <= std::numeric_limits<std::uint32_t>::max() ? 4
                                                                 : 8;
+}
+
+bool all_zero(const std::uint16_t* first, const std::uint16_t* end) noexcept {
+    return std::all_of(first, end, [](std::uint16_t count) { return count == 0; });
 }
 
 /// Calls with the counters of a block as an array of their type.
@@ -171,6 +178,16 @@ void LogHistogram::count_up(int sign, std::int32_t bucket, std::uint64_t count, 
 }
 
 void LogHistogram::add(std::span<const Bucket> buckets, SizeClassPool& pool) {
+    if (block_ != nullptr) {
+        std::size_t added = 0;
+        while (added < buckets.size() && try_add(buckets[added])) {
+            ++added;
+        }
+        buckets = buckets.subspan(added);
+        if (buckets.empty()) {
+            return;
+        }
+    }
     Ranges ranges;
     std::uint64_t zeros = 0;
     for (const Bucket bucket : buckets) {
@@ -189,7 +206,7 @@ void LogHistogram::add(std::span<const Bucket> buckets, SizeClassPool& pool) {
     }
 }
 
-bool LogHistogram::try_merge_aligned(const LogHistogram& other) noexcept {
+bool LogHistogram::try_merge(const LogHistogram& other) noexcept {
     Block& to = head();
     Block& from = other.head();
     if (to.counter_bytes != 2 || from.counter_bytes != 2 || to.level != from.level) {
@@ -197,31 +214,44 @@ bool LogHistogram::try_merge_aligned(const LogHistogram& other) noexcept {
     }
     auto* const into = reinterpret_cast<std::uint16_t*>(to.counters());
     const auto* const added = reinterpret_cast<const std::uint16_t*>(from.counters());
-    for (const bool dry_run : {true, false}) {
-        for (int sign = 0; sign < 2; ++sign) {
-            // Slack of the other side that reaches beyond our slots is empty.
-            const std::int32_t first = std::max(to.first[sign], from.first[sign]);
-            const std::int32_t end =
-                std::min(to.first[sign] + to.slots[sign], from.first[sign] + from.slots[sign]);
-            const std::int32_t size = std::max(end - first, 0);
-            std::uint16_t* const a = into + (size == 0 ? 0 : to.start[sign] + first - to.first[sign]);
-            const std::uint16_t* const b =
-                added + (size == 0 ? 0 : from.start[sign] + first - from.first[sign]);
-            if (dry_run) {
-                std::uint16_t overflows = 0;
-                for (std::int32_t i = 0; i < size; ++i) {
-                    overflows |= static_cast<std::uint16_t>(static_cast<std::uint16_t>(a[i] + b[i]) < a[i]);
-                }
-                if (overflows != 0) {
-                    return false;
-                }
-            } else {
-                for (std::int32_t i = 0; i < size; ++i) {
-                    a[i] = static_cast<std::uint16_t>(a[i] + b[i]);
-                }
-            }
+    struct {
+        std::uint16_t* into;
+        const std::uint16_t* added;
+        std::int32_t size;
+    } common[2];
+    // 1. What lies beyond our slots must be empty.
+    for (int sign = 0; sign < 2; ++sign) {
+        const std::int32_t first = std::max(to.first[sign], from.first[sign]);
+        const std::int32_t end =
+            std::max(first, std::min(to.first[sign] + to.slots[sign], from.first[sign] + from.slots[sign]));
+        const std::uint16_t* const counters = added + from.start[sign];
+        const std::int32_t before = std::min<std::int32_t>(first - from.first[sign], from.slots[sign]);
+        const std::int32_t behind = std::min<std::int32_t>(end - from.first[sign], from.slots[sign]);
+        if (!all_zero(counters, counters + before) ||
+            !all_zero(counters + behind, counters + from.slots[sign])) {
+            return false;
+        }
+        const bool apart = first == end;
+        common[sign] = {into + (apart ? 0 : to.start[sign] + first - to.first[sign]), counters + before,
+                        end - first};
+    }
+    // 2. Add; what wraps around is found on the way, and then everything taken back.
+    std::uint16_t overflows = 0;
+    for (const auto& [a, b, size] : common) {
+        for (std::int32_t i = 0; i < size; ++i) {
+            a[i] = static_cast<std::uint16_t>(a[i] + b[i]);
+            overflows |= static_cast<std::uint16_t>(a[i] < b[i]);
         }
     }
+    if (overflows != 0) {
+        for (const auto& [a, b, size] : common) {
+            for (std::int32_t i = 0; i < size; ++i) {
+                a[i] = static_cast<std::uint16_t>(a[i] - b[i]);
+            }
+        }
+        return false;
+    }
+    to.zeros += from.zeros;
     return true;
 }
 
@@ -235,11 +265,14 @@ void LogHistogram::merge(const LogHistogram& other, SizeClassPool& pool) {
         std::memcpy(block_, other.block_, from.bytes());
         return;
     }
-    make_room(from.level, {other.occupied(0), other.occupied(1)}, pool);
-    head().zeros += from.zeros;
-    if (try_merge_aligned(other)) {
+    if (try_merge(other)) {
         return;
     }
+    make_room(from.level, {other.occupied(0), other.occupied(1)}, pool);
+    if (try_merge(other)) {
+        return;
+    }
+    head().zeros += from.zeros;
     with_counters(from.counters(), from.counter_bytes, [&](const auto* counters) {
         for (int sign = 0; sign < 2; ++sign) {
             for (std::int32_t slot = 0; slot < from.slots[sign]; ++slot) {
@@ -287,20 +320,45 @@ void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double
         }
         return next < ranks.size();
     };
+    // Whether a stretch of counters was passed at once, because it has none of the ranks.
+    const auto pass_stretch = [&](const auto* counters) {
+        std::uint64_t count = 0;
+        for (std::int32_t i = 0; i < kStretch; ++i) {
+            count += counters[i];
+        }
+        const bool passed = seen + count < ranks[next];
+        seen += passed ? count : 0;
+        return passed;
+    };
     with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
-        for (std::int32_t slot = block.slots[1] - 1; slot >= 0; --slot) {
-            if (!pass(counters[block.start[1] + slot],
-                      [&] { return -log_buckets::representative(block.first[1] + slot, block.level); })) {
-                return;
+        const auto* const negative = counters + block.start[1];
+        for (std::int32_t end = block.slots[1]; end > 0;) {
+            if (end >= kStretch && pass_stretch(negative + end - kStretch)) {
+                end -= kStretch;
+                continue;
+            }
+            for (const std::int32_t stop = std::max(end - kStretch, 0); end > stop; --end) {
+                if (!pass(negative[end - 1], [&] {
+                        return -log_buckets::representative(block.first[1] + end - 1, block.level);
+                    })) {
+                    return;
+                }
             }
         }
         if (!pass(block.zeros, [] { return 0.0; })) {
             return;
         }
-        for (std::int32_t slot = 0; slot < block.slots[0]; ++slot) {
-            if (!pass(counters[slot],
-                      [&] { return log_buckets::representative(block.first[0] + slot, block.level); })) {
-                return;
+        for (std::int32_t slot = 0; slot < block.slots[0];) {
+            if (slot + kStretch <= block.slots[0] && pass_stretch(counters + slot)) {
+                slot += kStretch;
+                continue;
+            }
+            for (const std::int32_t stop = std::min<std::int32_t>(slot + kStretch, block.slots[0]);
+                 slot < stop; ++slot) {
+                if (!pass(counters[slot],
+                          [&] { return log_buckets::representative(block.first[0] + slot, block.level); })) {
+                    return;
+                }
             }
         }
     });

@@ -36,6 +36,9 @@ public:
     [[nodiscard]] static Bucket bucket_of(double value) noexcept;
     /// The same for normal values only, without branches, to be vectorised.
     [[nodiscard]] static Bucket bucket_of_normal(double value) noexcept;
+    /// bucket_of() for each of many finite values.
+    template <typename Value>
+    static void buckets_of(const Value* values, std::size_t size, Bucket* buckets) noexcept;
 
     LogHistogram() = default;
     /// A block that another LogHistogram had, or null.
@@ -97,7 +100,8 @@ private:
     void make_room(int level, Ranges ranges, SizeClassPool& pool);
     void rebuild(int level, const Ranges& ranges, std::uint8_t counter_bytes, SizeClassPool& pool);
     void count_up(int sign, std::int32_t bucket, std::uint64_t count, SizeClassPool& pool);
-    [[nodiscard]] bool try_merge_aligned(const LogHistogram& other) noexcept;
+    /// Adds the counters of `other` to ours if that takes nothing else. Requires blocks.
+    [[nodiscard]] bool try_merge(const LogHistogram& other) noexcept;
 
     std::byte* block_ = nullptr;
 };
@@ -111,6 +115,22 @@ inline LogHistogram::Bucket LogHistogram::bucket_of_normal(double value) noexcep
     const double s = std::bit_cast<double>((bits & kMantissa) | std::bit_cast<std::uint64_t>(1.0)) - 1.0;
     const auto within = static_cast<std::int32_t>(s * (50.0 + s * (s * 6.0 - 21.0)));
     return (kBucketsPerOctave * exponent + within) * 2 + static_cast<std::int32_t>(bits >> 63);
+}
+
+template <typename Value>
+void LogHistogram::buckets_of(const Value* values, std::size_t size, Bucket* buckets) noexcept {
+    Bucket least = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        const Bucket bucket = bucket_of_normal(static_cast<double>(values[i]));
+        buckets[i] = bucket;
+        least = bucket < least ? bucket : least;
+    }
+    // Zeros and subnormal values appear to lie before the least normal one.
+    if (least < bucket_of_normal(std::numeric_limits<double>::min())) {
+        for (std::size_t i = 0; i < size; ++i) {
+            buckets[i] = bucket_of(static_cast<double>(values[i]));
+        }
+    }
 }
 
 inline bool LogHistogram::try_add(Bucket bucket) noexcept {

@@ -102,23 +102,6 @@ void square_values(Chunk<std::int64_t>& chunk, std::size_t size) noexcept {
     }
 }
 
-template <typename Value>
-void find_buckets(Chunk<Value>& chunk, std::size_t size) noexcept {
-    LogHistogram::Bucket least = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-        const LogHistogram::Bucket bucket =
-            LogHistogram::bucket_of_normal(static_cast<double>(chunk.values[i]));
-        chunk.buckets[i] = bucket;
-        least = bucket < least ? bucket : least;
-    }
-    // Zeros and subnormal values appear to lie before the least normal one.
-    if (least < LogHistogram::bucket_of_normal(std::numeric_limits<double>::min())) {
-        for (std::size_t i = 0; i < size; ++i) {
-            chunk.buckets[i] = LogHistogram::bucket_of(static_cast<double>(chunk.values[i]));
-        }
-    }
-}
-
 template <typename Value, MetricParts kParts>
 std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offset, const ValueColumn& column,
                          std::size_t first, SizeClassPool& pool) {
@@ -136,7 +119,7 @@ std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offse
             square_values(chunk, rows.size());
         }
         if constexpr (kParts.sketch) {
-            find_buckets(chunk, rows.size());
+            LogHistogram::buckets_of(chunk.values, rows.size(), chunk.buckets);
         }
         std::byte* const* const states = rows.data();
         for (std::size_t i = 0; i < rows.size(); ++i) {

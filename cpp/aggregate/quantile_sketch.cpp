@@ -7,6 +7,16 @@
 #include <numeric>
 
 namespace llmopt_stream {
+namespace {
+
+/// Adds at most kExactValues values.
+void add_values(LogHistogram& histogram, std::span<const double> values, SizeClassPool& pool) {
+    [[gnu::uninitialized]] LogHistogram::Bucket buckets[QuantileSketch::kExactValues];
+    LogHistogram::buckets_of(values.data(), values.size(), buckets);
+    histogram.add(std::span(buckets).first(values.size()), pool);
+}
+
+}  // namespace
 
 std::uint64_t nearest_rank(double percent, std::uint64_t count) noexcept {
     __extension__ typedef unsigned __int128 Wide;
@@ -45,11 +55,8 @@ void QuantileSketch::become_histogram(SizeClassPool& pool) {
     if (is_histogram() || block_ == nullptr) {
         return;
     }
-    std::array<LogHistogram::Bucket, kExactValues> buckets;
-    const std::span<const double> values = exact_values();
-    std::transform(values.begin(), values.end(), buckets.begin(), LogHistogram::bucket_of);
     LogHistogram histogram;
-    histogram.add(std::span(buckets).first(values.size()), pool);
+    add_values(histogram, exact_values(), pool);
     destroy(pool);
     block_ = histogram.block();
 }
@@ -79,9 +86,7 @@ void QuantileSketch::merge(const QuantileSketch& other, SizeClassPool& pool) {
     if (other.is_histogram()) {
         histogram.merge(LogHistogram(other.block_), pool);
     } else {
-        std::array<LogHistogram::Bucket, kExactValues> buckets;
-        std::transform(values.begin(), values.end(), buckets.begin(), LogHistogram::bucket_of);
-        histogram.add(std::span(buckets).first(values.size()), pool);
+        add_values(histogram, values, pool);
     }
     block_ = histogram.block();
 }

@@ -18,6 +18,19 @@ AlignedWindowAssigner::AlignedWindowAssigner(Duration size, Duration slide, Dura
     }
     start_phase_ = floor_mod(offset, start_distance_);
     end_phase_ = floor_mod(floor_mod(start_phase_, slide) + floor_mod(size, slide), slide);
+    start_after_end_ = floor_mod(floor_mod(start_phase_, slide) - end_phase_, slide);
+}
+
+SliceNumber AlignedWindowAssigner::slice_number_of(Timestamp t) const noexcept {
+    const SliceNumber ends = (SliceNumber{t} - since_end(t) - end_phase_) / slide_;
+    return start_after_end_ == 0 ? ends : 2 * ends + (since_end(t) >= start_after_end_ ? 1 : 0);
+}
+
+SliceRange AlignedWindowAssigner::slices_of(const Interval& window) const noexcept {
+    // At the ends of the time range a window may begin within a slice.
+    const bool cut = slice_of(window.start).start < window.start;
+    const Timestamp last = window.end == kMaxTimestamp ? kMaxTimestamp : window.end - 1;
+    return {slice_number_of(window.start) + (cut ? 1 : 0), slice_number_of(last) + 1};
 }
 
 std::vector<Interval> AlignedWindowAssigner::windows_of(Timestamp t) const {

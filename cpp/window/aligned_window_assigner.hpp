@@ -6,6 +6,7 @@
 
 #include "record/time.hpp"
 #include "window/pane.hpp"
+#include "window/slice_number.hpp"
 
 namespace llmopt_stream {
 
@@ -42,6 +43,15 @@ public:
         const Duration forth = std::min(start_distance_ - since_start(t), slide_ - since_end(t));
         return {add_saturating(t, -back), add_saturating(t, forth)};
     }
+    /// Slices, those in gaps included, are numbered in time order; the number of the one
+    /// that contains t.
+    [[nodiscard]] SliceNumber slice_number_of(Timestamp t) const noexcept;
+    /// The slices that begin in a window.
+    [[nodiscard]] SliceRange slices_of(const Interval& window) const noexcept;
+    /// How many slices the longest window has.
+    [[nodiscard]] std::int64_t slices_per_window() const noexcept {
+        return start_after_end_ == 0 ? size_ / slide_ : 2 * (size_ / slide_) + 1;
+    }
     [[nodiscard]] Interval window_ending_at(Timestamp end) const noexcept {
         return {add_saturating(
                     end, -(shape_ == Shape::kSliding ? size_ : since_start(add_saturating(end, -1)) + 1)),
@@ -66,6 +76,7 @@ private:
     Duration start_distance_;
     Duration start_phase_;
     Duration end_phase_;
+    Duration start_after_end_;  // 0 where windows start and end together
 };
 
 }  // namespace llmopt_stream

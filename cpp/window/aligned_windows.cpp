@@ -20,9 +20,14 @@ AlignedWindows::AlignedWindows(const WindowPlan& plan, SliceContext& context)
       accumulation_(plan.accumulation),
       collect_late_(plan.collect_late),
       context_(&context),
-      merged_(context, Interval{kMinTimestamp, kMaxTimestamp}),
+      slices_(context),
+      merged_(context),
+      key_order_(context.keys),
       codes_(context.keys) {
     pending_.reserve(kPortion);
+    if (assigner_.slices_per_window() >= SliceTree::kFewestSlices) {
+        tree_.emplace(context, slices_, assigner_.slices_per_window());
+    }
 }
 
 AlignedWindows::FiredWindow::~FiredWindow() {
@@ -88,16 +93,6 @@ void AlignedWindows::forget_routes() noexcept {
     }
 }
 
-Slice& AlignedWindows::slice_at(const Interval& span) {
-    const auto at =
-        std::lower_bound(slices_.begin(), slices_.end(), span.start,
-                         [](const auto& slice, Timestamp start) { return slice->span().start < start; });
-    if (at != slices_.end() && (*at)->span().start == span.start) {
-        return **at;
-    }
-    return **slices_.insert(at, std::make_unique<Slice>(*context_, span));
-}
-
 AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
     Route* oldest = &routes_[0];
     for (Route& route : routes_) {
@@ -122,7 +117,9 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
         return route;
     }
     route.fate = first_unexpired_end_after(t) <= watermark_ ? Fate::kFiresAgain : Fate::kOpen;
-    route.slice = &slice_at(route.span);
+    route.number = assigner_.slice_number_of(t);
+    route.slice = &slices_.find_or_create(route.number, route.span);
+    route.in_tree = tree_.has_value() && route.span.end <= watermark_;
     if (cache_rows_) {
         route.rows.assign(codes_.size(), nullptr);
     }
@@ -182,6 +179,9 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
             continue;
         }
         pending_.push_back(row_of(*route, batch.key[record]));
+        if (route->in_tree) {
+            tree_->invalidate(route->number, codes_[batch.key[record]]);
+        }
         if (route->fate == Fate::kFiresAgain) {
             flush(batch, record + 1, out);
             fire_again(batch, record, clock.position_after(clock.stream_record_of(record)), out);
@@ -192,13 +192,28 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
     flush(batch, last, out);
 }
 
-std::pair<std::size_t, std::size_t> AlignedWindows::slices_of(Timestamp end) const noexcept {
-    const auto starts_before = [](const auto& slice, Timestamp t) { return slice->span().start < t; };
-    const auto first = std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
-                                        starts_before);
-    const auto last = std::lower_bound(first, slices_.end(), end, starts_before);
-    return {static_cast<std::size_t>(first - slices_.begin()),
-            static_cast<std::size_t>(last - slices_.begin())};
+void AlignedWindows::merge(Timestamp end) {
+    const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
+    if (tree_) {
+        tree_->merge(window, merged_);
+        return;
+    }
+    for (auto at = slices_.from(window.first); at != slices_.end() && at->number < window.end; ++at) {
+        merged_.merge(*at->slice);
+    }
+}
+
+void AlignedWindows::merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot) {
+    const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
+    if (tree_) {
+        tree_->merge(window, code, merged_, slot);
+        return;
+    }
+    for (auto at = slices_.from(window.first); at != slices_.end() && at->number < window.end; ++at) {
+        if (const std::byte* const row = at->slice->find(code)) {
+            merged_.merge(slot, row);
+        }
+    }
 }
 
 void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end,
@@ -213,16 +228,9 @@ void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, T
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
-    const auto [first, last] = slices_of(end);
-    const Slice* window = slices_[first].get();
-    if (last - first > 1) {
-        for (std::size_t at = first; at < last; ++at) {
-            merged_.merge(*slices_[at]);
-        }
-        window = &merged_;
-    }
-    for (const std::uint32_t slot : window->slots_by_key()) {
-        append_pane(window->row(slot), window->codes()[slot], end, position, PaneTiming::kOnTime, out);
+    merge(end);
+    for (const std::uint32_t slot : key_order_.slots_of(merged_)) {
+        append_pane(merged_.row(slot), merged_.codes()[slot], end, position, PaneTiming::kOnTime, out);
     }
     merged_.clear();
 }
@@ -231,24 +239,24 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
                                 WindowOutput& out) {
     const Timestamp t = batch.event_time[record];
     const KeyInterner::Code code = codes_[batch.key[record]];
+    Slice alone(*context_, Interval{t, t});
+    if (accumulation_ == Accumulation::kDiscarding) {
+        // Each late record fires at once, so what is new is this record alone. Its skipped values were
+        // counted.
+        std::byte* const row = alone.find_or_create(code);
+        std::vector<std::uint64_t> counted(context_->row.metrics());
+        context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
+    }
     const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
     for (Timestamp end = first_unexpired_end_after(t); end <= last_end;
          end = add_saturating(end, assigner_.slide())) {
-        std::byte* const row = merged_.find_or_create(code);
+        const std::uint32_t slot = merged_.find_or_create(code);
         if (accumulation_ == Accumulation::kDiscarding) {
-            // Each late record fires at once, so what is new is this record alone. Its skipped values were
-            // counted.
-            std::vector<std::uint64_t> counted(context_->row.metrics());
-            context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
+            merged_.merge(slot, alone.find(code));
         } else {
-            const auto [first, last] = slices_of(end);
-            for (std::size_t at = first; at < last; ++at) {
-                if (const std::byte* const part = slices_[at]->find(code)) {
-                    context_->row.merge(row, part, context_->pool);
-                }
-            }
+            merge(end, code, slot);
         }
-        append_pane(row, code, end, position, PaneTiming::kLate, out);
+        append_pane(merged_.row(slot), code, end, position, PaneTiming::kLate, out);
         merged_.clear();
         if (end == kMaxTimestamp) {
             return;
@@ -268,13 +276,11 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     watermark_ = watermark;
     // 1. Fire, before anything expires: a jump past end and expiry still gives the pane.
     for (;;) {
-        const auto at =
-            std::lower_bound(slices_.begin(), slices_.end(), assigner_.window_ending_at(end).start,
-                             [](const auto& slice, Timestamp t) { return slice->span().start < t; });
+        const auto at = slices_.from(assigner_.slices_of(assigner_.window_ending_at(end)).first);
         if (at == slices_.end()) {
             break;
         }
-        end = std::max(end, assigner_.next_end_after((*at)->span().start));
+        end = std::max(end, assigner_.next_end_after(at->slice->span().start));
         if (end > watermark_) {
             break;
         }
@@ -285,8 +291,12 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
         end = add_saturating(end, assigner_.slide());
     }
     // 2. Forget what expired.
-    while (!slices_.empty() && expired(assigner_.last_end_of(slices_.front()->span().start))) {
+    while (!slices_.empty() && expired(assigner_.last_end_of(slices_.front().slice->span().start))) {
+        const SliceNumber number = slices_.front().number;
         slices_.pop_front();
+        if (tree_) {
+            tree_->release_before(number + 1);
+        }
     }
     while (!fired_.empty() && expired(fired_.begin()->first)) {
         fired_.erase(fired_.begin());
@@ -298,7 +308,7 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
 void AlignedWindows::encode(ByteWriter& out) const {
     out.write(watermark_);
     out.write<std::uint64_t>(slices_.size());
-    for (const auto& slice : slices_) {
+    for (const auto& [number, slice] : slices_) {
         slice->encode(out);
     }
     out.write<std::uint64_t>(fired_.size());
@@ -321,9 +331,9 @@ void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep) {
         if (!assigner_.in_a_window(start) || assigner_.slice_of(start) != span) {
             ByteReader::corrupt("a slice that these windows do not have");
         }
-        slice_at(span).decode(in, keep);
+        slices_.find_or_create(assigner_.slice_number_of(start), span).decode(in, keep);
     }
-    std::erase_if(slices_, [](const auto& slice) { return slice->size() == 0; });
+    slices_.erase_empty();
     const std::uint64_t windows = in.read_count(sizeof(Timestamp));
     for (std::uint64_t at = 0; at < windows; ++at) {
         const auto end = in.read<Timestamp>();

@@ -3,17 +3,19 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
-#include <memory>
-#include <span>
+#include <optional>
 #include <vector>
 
 #include "record/record_batch.hpp"
 #include "window/aligned_window_assigner.hpp"
 #include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
+#include "window/key_order.hpp"
+#include "window/merged_rows.hpp"
 #include "window/slice.hpp"
+#include "window/slice_sequence.hpp"
+#include "window/slice_tree.hpp"
 #include "window/window_plan.hpp"
 
 namespace llmopt_stream {
@@ -21,8 +23,9 @@ namespace llmopt_stream {
 /// The state of tumbling and sliding windows: slices, and for windows that have fired but
 /// not expired how many panes each key has had.
 ///
-/// A record updates one slice, whatever the overlap. A window fires by merging its slices
-/// in time order, so the same slices always give the same bits.
+/// A record updates one slice, whatever the overlap. A window fires by merging its slices,
+/// in time order or, if they are many, as a SliceTree groups them: the same slices always
+/// give the same bits.
 class AlignedWindows {
 public:
     AlignedWindows(const WindowPlan& plan, SliceContext& context);
@@ -61,6 +64,8 @@ private:
         Interval span{0, 0};
         Fate fate = Fate::kOpen;
         Slice* slice = nullptr;
+        SliceNumber number = 0;
+        bool in_tree = false;          // nodes may have been merged from it
         std::vector<std::byte*> rows;  // by dictionary index; nullptr where not looked up yet
         std::uint64_t last_use = 0;
     };
@@ -79,7 +84,6 @@ private:
 
     [[nodiscard]] Route& route_of(Timestamp t);
     void forget_routes() noexcept;
-    [[nodiscard]] Slice& slice_at(const Interval& span);
     [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
     void fire(Timestamp end, std::uint64_t position, WindowOutput& out);
@@ -94,8 +98,10 @@ private:
         return std::max(assigner_.next_end_after(t),
                         assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_)));
     }
-    /// The slices of the window that ends at `end`: a range of slices_.
-    [[nodiscard]] std::pair<std::size_t, std::size_t> slices_of(Timestamp end) const noexcept;
+    /// Into merged_, which is empty: the rows of the window that ends at `end`.
+    void merge(Timestamp end);
+    /// The same for one key, into its slot.
+    void merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot);
 
     AlignedWindowAssigner assigner_;
     Duration allowed_lateness_;
@@ -104,11 +110,13 @@ private:
     SliceContext* context_;
 
     Timestamp watermark_ = kMinTimestamp;
-    std::deque<std::unique_ptr<Slice>> slices_;  // by time
+    SliceSequence slices_;
     FiredWindows fired_;
 
-    // Scratch, not state.
-    Slice merged_;
+    // Derived or scratch, not state.
+    std::optional<SliceTree> tree_;
+    MergedRows merged_;
+    KeyOrder key_order_;
     BatchCodes codes_;
     bool cache_rows_ = false;
     std::array<Route, 4> routes_;

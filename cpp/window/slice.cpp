@@ -1,8 +1,5 @@
 #include "window/slice.hpp"
 
-#include <algorithm>
-#include <numeric>
-
 namespace llmopt_stream {
 
 std::byte* Slice::create(KeyInterner::Code code) {
@@ -19,21 +16,6 @@ std::byte* Slice::create(KeyInterner::Code code) {
     std::byte* const created = row(slot);
     context_->row.create(created);
     return created;
-}
-
-void Slice::merge(const Slice& other) {
-    for (std::uint32_t slot = 0; slot < other.size(); ++slot) {
-        context_->row.merge(find_or_create(other.codes_[slot]), other.row(slot), context_->pool);
-    }
-}
-
-std::vector<std::uint32_t> Slice::slots_by_key() const {
-    std::vector<std::uint32_t> slots(size());
-    std::iota(slots.begin(), slots.end(), 0);
-    const KeyInterner& keys = context_->keys;
-    std::sort(slots.begin(), slots.end(),
-              [&](std::uint32_t a, std::uint32_t b) { return keys.less(codes_[a], codes_[b]); });
-    return slots;
 }
 
 void Slice::clear() noexcept {

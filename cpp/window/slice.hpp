@@ -32,6 +32,7 @@ public:
         const std::uint32_t beyond = slot - kFirstChunk * ((1U << kGrowingChunks) - 1);
         return chunks_[kGrowingChunks + beyond / kFullChunk] + (beyond % kFullChunk) * context_->row.bytes();
     }
+    [[nodiscard]] const SlotIndex& index() const noexcept { return index_; }
     /// The row of this key, or nullptr. Rows stay where they are until clear().
     [[nodiscard]] std::byte* find(KeyInterner::Code code) const noexcept {
         const std::uint32_t slot = index_.find(code);
@@ -41,10 +42,6 @@ public:
         const std::uint32_t slot = index_.find(code);
         return slot == SlotIndex::kNone ? create(code) : row(slot);
     }
-    /// Adds every row of `other` to this one's.
-    void merge(const Slice& other);
-    /// The slots in the order of their keys' values.
-    [[nodiscard]] std::vector<std::uint32_t> slots_by_key() const;
     void clear() noexcept;
 
     void encode(ByteWriter& out) const;

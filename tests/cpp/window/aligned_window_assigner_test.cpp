@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <utility>
 
 #include "record/error.hpp"
 
@@ -66,6 +67,41 @@ TEST(AlignedWindowAssigner, SettingsAreChecked) {
     EXPECT_THROW(AlignedWindowAssigner(1, -1, 0), Error);
     EXPECT_THROW(AlignedWindowAssigner(10, 10, 10), Error);
     EXPECT_THROW(AlignedWindowAssigner(10, 4, 0, AlignedWindowAssigner::Shape::kCumulative), Error);
+}
+
+TEST(AlignedWindowAssigner, SlicesAreNumberedInTimeOrderAlsoBeforeTheEpoch) {
+    const AlignedWindowAssigner sliding(5, 2,
+                                        0);  // cut at starts, which are even, and at ends, which are odd
+    for (Timestamp t = -50; t < 50; ++t) {
+        EXPECT_TRUE(sliding.slice_number_of(t + 1) == sliding.slice_number_of(t) + 1) << t;
+    }
+    EXPECT_TRUE(sliding.slice_number_of(kMinTimestamp + 1) == sliding.slice_number_of(kMinTimestamp) + 1);
+    EXPECT_TRUE(sliding.slice_number_of(kMaxTimestamp - 1) == sliding.slice_number_of(kMaxTimestamp) - 1);
+    const AlignedWindowAssigner tumbling(10, 10, 3);
+    EXPECT_TRUE(tumbling.slice_number_of(2) == -1);
+    EXPECT_TRUE(tumbling.slice_number_of(3) == 0);
+    EXPECT_TRUE(tumbling.slice_number_of(12) == 0);
+    EXPECT_TRUE(tumbling.slice_number_of(13) == 1);
+}
+
+TEST(AlignedWindowAssigner, AWindowIsMadeOfTheSlicesWithinIt) {
+    using enum AlignedWindowAssigner::Shape;
+    for (const auto& [windows, most] :
+         {std::pair(AlignedWindowAssigner(5, 2, 0), 5), std::pair(AlignedWindowAssigner(6, 2, 1), 3),
+          std::pair(AlignedWindowAssigner(3, 10, -4), 1), std::pair(AlignedWindowAssigner(100, 7, 5), 29),
+          std::pair(AlignedWindowAssigner(30, 5, -12, kCumulative), 6)}) {
+        EXPECT_EQ(windows.slices_per_window(), most);
+        for (Timestamp t = -150; t < 150; ++t) {
+            for (const Interval& window : windows.windows_of(t)) {
+                const SliceRange slices = windows.slices_of(window);
+                EXPECT_TRUE(slices.first == windows.slice_number_of(window.start));
+                EXPECT_TRUE(slices.end == windows.slice_number_of(window.end - 1) + 1);
+                EXPECT_TRUE(windows.slice_number_of(window.end) >= slices.end);
+                EXPECT_TRUE(windows.slice_number_of(window.start - 1) < slices.first);
+                EXPECT_LE(static_cast<std::int64_t>(slices.end - slices.first), most);
+            }
+        }
+    }
 }
 
 TEST(AlignedWindowAssigner, SlicesAndWindowsAgreeWithTheDefinition) {
