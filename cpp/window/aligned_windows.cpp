@@ -2,29 +2,25 @@
 
 #include <algorithm>
 
+#include "window/dropped_record.hpp"
+
 namespace llmopt_stream {
 namespace {
 
 // Rows of up to this many keys are remembered per route; clearing more would cost more than looking up.
 constexpr std::uint32_t kMaxCachedKeys = 1024;
-// Row pointers are gathered in portions that stay in the first-level cache.
-constexpr std::size_t kPortion = 1024;
 
 }  // namespace
 
 AlignedWindows::AlignedWindows(const WindowPlan& plan, SliceContext& context)
-    : assigner_(plan.size, plan.slide, plan.offset,
-                plan.kind == WindowKind::kCumulative ? AlignedWindowAssigner::Shape::kCumulative
-                                                     : AlignedWindowAssigner::Shape::kSliding),
-      allowed_lateness_(plan.allowed_lateness),
-      accumulation_(plan.accumulation),
-      collect_late_(plan.collect_late),
+    : plan_(plan),
+      assigner_(*assigner_of(plan)),
       context_(&context),
       slices_(context),
       merged_(context),
       key_order_(context.keys),
-      codes_(context.keys) {
-    pending_.reserve(kPortion);
+      codes_(context.keys),
+      pending_(context) {
     if (assigner_.slices_per_window() >= SliceTree::kFewestSlices) {
         tree_.emplace(context, slices_, assigner_.slices_per_window());
     }
@@ -49,11 +45,11 @@ std::uint32_t& AlignedWindows::FiredWindow::panes_of(KeyInterner::Code code) {
 
 Timestamp AlignedWindows::next_change() const noexcept {
     const Timestamp completion = assigner_.next_end_after(watermark_);
-    if (allowed_lateness_ == 0) {
+    if (plan_.allowed_lateness == 0) {
         return completion;
     }
-    const Timestamp end = assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_));
-    return std::min(completion, add_saturating(end, allowed_lateness_));
+    const Timestamp end = assigner_.next_end_after(add_saturating(watermark_, -plan_.allowed_lateness));
+    return std::min(completion, add_saturating(end, plan_.allowed_lateness));
 }
 
 void AlignedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
@@ -137,34 +133,9 @@ std::byte* AlignedWindows::row_of(Route& route, std::uint32_t dictionary_index) 
     return row;
 }
 
-void AlignedWindows::flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
-    if (!pending_.empty()) {
-        context_->row.add(pending_, batch.values, pending_first_, context_->pool, out.skipped_values);
-        out.aggregated += pending_.size();
-        pending_.clear();
-    }
-    pending_first_ = next;
-}
-
-void AlignedWindows::drop(const RecordBatch& batch, const BatchClock& clock, std::size_t record,
-                          Timestamp judged_under, WindowOutput& out) {
-    const Timestamp t = batch.event_time[record];
-    if (!assigner_.in_a_window(t) && add_saturating(t, allowed_lateness_) >= judged_under) {
-        ++out.outside_windows;
-        return;
-    }
-    ++out.late_records;
-    if (collect_late_) {
-        const std::uint32_t input_index = clock.input_index_of(clock.stream_record_of(record));
-        out.late.push_back(LateRecord{clock.first_position + input_index, input_index, t, judged_under,
-                                      std::string(batch.keys->key(batch.key[record])),
-                                      assigner_.windows_of(t)});
-    }
-}
-
 void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std::size_t first,
                          std::size_t last, WindowOutput& out) {
-    pending_first_ = first;
+    pending_.begin(first);
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
         const Timestamp t = batch.event_time[record];
@@ -172,24 +143,25 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
             route = &route_of(t);
         }
         if (route->slice == nullptr) {
-            flush(batch, record + 1, out);
+            pending_.flush(batch, record + 1, out);
             const std::size_t stream_record = clock.stream_record_of(record);
-            drop(batch, clock, record,
-                 stream_record == 0 ? watermark_ : clock.watermark_after[stream_record - 1], out);
+            drop_record(plan_, batch, clock, record,
+                        stream_record == 0 ? watermark_ : clock.watermark_after[stream_record - 1], out,
+                        [&] { return assigner_.windows_of(t); });
             continue;
         }
-        pending_.push_back(row_of(*route, batch.key[record]));
+        pending_.push(row_of(*route, batch.key[record]));
         if (route->in_tree) {
             tree_->invalidate(route->number, codes_[batch.key[record]]);
         }
         if (route->fate == Fate::kFiresAgain) {
-            flush(batch, record + 1, out);
+            pending_.flush(batch, record + 1, out);
             fire_again(batch, record, clock.position_after(clock.stream_record_of(record)), out);
-        } else if (pending_.size() == kPortion) {
-            flush(batch, record + 1, out);
+        } else if (pending_.full()) {
+            pending_.flush(batch, record + 1, out);
         }
     }
-    flush(batch, last, out);
+    pending_.flush(batch, last, out);
 }
 
 void AlignedWindows::merge(Timestamp end) {
@@ -240,7 +212,7 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
     const Timestamp t = batch.event_time[record];
     const KeyInterner::Code code = codes_[batch.key[record]];
     Slice alone(*context_, Interval{t, t});
-    if (accumulation_ == Accumulation::kDiscarding) {
+    if (plan_.accumulation == Accumulation::kDiscarding) {
         // Each late record fires at once, so what is new is this record alone. Its skipped values were
         // counted.
         std::byte* const row = alone.find_or_create(code);
@@ -251,7 +223,7 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
     for (Timestamp end = first_unexpired_end_after(t); end <= last_end;
          end = add_saturating(end, assigner_.slide())) {
         const std::uint32_t slot = merged_.find_or_create(code);
-        if (accumulation_ == Accumulation::kDiscarding) {
+        if (plan_.accumulation == Accumulation::kDiscarding) {
             merged_.merge(slot, alone.find(code));
         } else {
             merge(end, code, slot);

@@ -13,6 +13,7 @@
 #include "window/batch_codes.hpp"
 #include "window/key_order.hpp"
 #include "window/merged_rows.hpp"
+#include "window/pending_rows.hpp"
 #include "window/slice.hpp"
 #include "window/slice_sequence.hpp"
 #include "window/slice_tree.hpp"
@@ -77,10 +78,6 @@ private:
     /// none under next_change() or later.
     void add(const RecordBatch& batch, const BatchClock& clock, std::size_t first, std::size_t last,
              WindowOutput& out);
-    /// Adds the pending rows to their slices; the next to come is record `next`.
-    void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
-    void drop(const RecordBatch& batch, const BatchClock& clock, std::size_t record, Timestamp judged_under,
-              WindowOutput& out);
 
     [[nodiscard]] Route& route_of(Timestamp t);
     void forget_routes() noexcept;
@@ -91,22 +88,20 @@ private:
     void append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
                      PaneTiming timing, WindowOutput& out);
     [[nodiscard]] bool expired(Timestamp end) const noexcept {
-        return watermark_ >= add_saturating(end, allowed_lateness_);
+        return watermark_ >= add_saturating(end, plan_.allowed_lateness);
     }
     /// The smallest window end after t that has not expired.
     [[nodiscard]] Timestamp first_unexpired_end_after(Timestamp t) const noexcept {
         return std::max(assigner_.next_end_after(t),
-                        assigner_.next_end_after(add_saturating(watermark_, -allowed_lateness_)));
+                        assigner_.next_end_after(add_saturating(watermark_, -plan_.allowed_lateness)));
     }
     /// Into merged_, which is empty: the rows of the window that ends at `end`.
     void merge(Timestamp end);
     /// The same for one key, into its slot.
     void merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot);
 
+    const WindowPlan plan_;
     AlignedWindowAssigner assigner_;
-    Duration allowed_lateness_;
-    Accumulation accumulation_;
-    bool collect_late_;
     SliceContext* context_;
 
     Timestamp watermark_ = kMinTimestamp;
@@ -121,8 +116,7 @@ private:
     bool cache_rows_ = false;
     std::array<Route, 4> routes_;
     std::uint64_t uses_ = 0;
-    std::vector<std::byte*> pending_;
-    std::size_t pending_first_ = 0;
+    PendingRows pending_;
 };
 
 }  // namespace llmopt_stream

@@ -8,8 +8,6 @@
 namespace llmopt_stream {
 namespace {
 
-// Row pointers are gathered in portions that stay in the first-level cache.
-constexpr std::size_t kPortion = 1024;
 constexpr Interval kAllTimes{kMinTimestamp, kMaxTimestamp};
 constexpr Timestamp kMostRecords = Timestamp{1} << 61;
 
@@ -23,12 +21,12 @@ CountWindows::CountWindows(const WindowPlan& plan, SliceContext& context)
       context_(&context),
       slices_(context),
       codes_(context.keys),
+      pending_(context),
       merged_(context, kAllTimes) {
     if (!plan.trigger.is_default()) {
         throw Error(ErrorKind::kConfiguration,
                     "trigger: count windows fire when they are full; leave the trigger out");
     }
-    pending_.reserve(kPortion);
 }
 
 Timestamp& CountWindows::count_of(KeyInterner::Code code) {
@@ -36,15 +34,6 @@ Timestamp& CountWindows::count_of(KeyInterner::Code code) {
         counts_.resize(std::size_t{code} + code / 2 + 1, 0);
     }
     return counts_[code];
-}
-
-void CountWindows::flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
-    if (!pending_.empty()) {
-        context_->row.add(pending_, batch.values, pending_first_, context_->pool, out.skipped_values);
-        out.aggregated += pending_.size();
-        pending_.clear();
-    }
-    pending_first_ = next;
 }
 
 void CountWindows::fire(KeyInterner::Code code, Timestamp end, std::uint64_t position, WindowOutput& out) {
@@ -84,7 +73,7 @@ void CountWindows::forget(KeyInterner::Code code, Timestamp until) {
 
 void CountWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
     codes_.begin(batch);
-    pending_first_ = 0;
+    pending_.begin(0);
     for (std::size_t record = 0; record < batch.size; ++record) {
         const KeyInterner::Code code = codes_[batch.key[record]];
         Timestamp& count = count_of(code);
@@ -97,21 +86,21 @@ void CountWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
             if (place == kNone || number >= slices_[place].span.end) {
                 place = slices_.create(code, assigner_.slice_of(number), place);
             }
-            pending_.push_back(slices_[place].row);
-            if (pending_.size() == kPortion) {
-                flush(batch, record + 1, out);
+            pending_.push(slices_[place].row);
+            if (pending_.full()) {
+                pending_.flush(batch, record + 1, out);
             }
         } else {
-            flush(batch, record + 1, out);
+            pending_.flush(batch, record + 1, out);
             ++out.outside_windows;
         }
         if (count % slide_ == 0) {
-            flush(batch, record + 1, out);
+            pending_.flush(batch, record + 1, out);
             fire(code, count, clock.position_after(clock.stream_record_of(record)), out);
             forget(code, count + slide_ - size_);
         }
     }
-    flush(batch, batch.size, out);
+    pending_.flush(batch, batch.size, out);
     codes_.end();
 }
 

@@ -9,6 +9,7 @@
 #include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
 #include "window/open_windows.hpp"
+#include "window/pending_rows.hpp"
 #include "window/slice.hpp"
 #include "window/slice_context.hpp"
 #include "window/window_plan.hpp"
@@ -42,7 +43,6 @@ private:
 
     /// How many records of the key there were.
     [[nodiscard]] Timestamp& count_of(KeyInterner::Code code);
-    void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
     /// The window of the key that ends at `end`, with what is there of it.
     void fire(KeyInterner::Code code, Timestamp end, std::uint64_t position, WindowOutput& out);
     /// Forgets the slices that end at `until` or before.
@@ -61,8 +61,7 @@ private:
 
     // Scratch.
     BatchCodes codes_;
-    std::vector<std::byte*> pending_;
-    std::size_t pending_first_ = 0;
+    PendingRows pending_;
     std::vector<Place> window_;
     Slice merged_;
 };

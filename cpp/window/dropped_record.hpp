@@ -17,7 +17,8 @@ template <typename WindowsOf>
 void drop_record(const WindowPlan& plan, const RecordBatch& batch, const BatchClock& clock,
                  std::size_t record, Timestamp watermark, WindowOutput& out, WindowsOf windows_of) {
     const Timestamp t = batch.event_time[record];
-    if (add_saturating(t, plan.allowed_lateness) >= watermark) {
+    // Nothing is on time after the end of the input.
+    if (watermark != kMaxTimestamp && add_saturating(t, plan.allowed_lateness) >= watermark) {
         ++out.outside_windows;
         return;
     }

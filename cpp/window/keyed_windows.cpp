@@ -9,8 +9,6 @@
 namespace llmopt_stream {
 namespace {
 
-// Row pointers are gathered in portions that stay in the first-level cache.
-constexpr std::size_t kPortion = 1024;
 constexpr Interval kAllTimes{kMinTimestamp, kMaxTimestamp};
 
 }  // namespace
@@ -25,9 +23,8 @@ KeyedWindows::KeyedWindows(const WindowPlan& plan, SliceContext& context)
       context_(&context),
       windows_(context),
       codes_(context.keys),
-      skipped_twice_(context.row.metrics()) {
-    pending_.reserve(kPortion);
-}
+      pending_(context),
+      skipped_twice_(context.row.metrics()) {}
 
 std::span<const Interval> KeyedWindows::spans_of(const RecordBatch& batch, std::size_t record) {
     const Timestamp t = batch.event_time[record];
@@ -61,15 +58,6 @@ void KeyedWindows::set_clock_timer(Place place) {
             return;
         }
     }
-}
-
-void KeyedWindows::flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
-    if (!pending_.empty()) {
-        context_->row.add(pending_, batch.values, pending_first_, context_->pool, out.skipped_values);
-        out.aggregated += pending_.size();
-        pending_.clear();
-    }
-    pending_first_ = next;
 }
 
 KeyedWindows::Place KeyedWindows::find_or_create(KeyInterner::Code code, const Interval& span) {
@@ -127,7 +115,7 @@ KeyedWindows::Place KeyedWindows::session_for(KeyInterner::Code code, const Inte
     while (session.older != kNone && !is_over(session.older) &&
            windows_[session.older].span.end >= own.start) {
         // The record bridges sessions.
-        flush(batch, record, out);
+        pending_.flush(batch, record, out);
         const Place older = session.older;
         session.older = windows_[older].older;
         absorb(place, older);
@@ -192,10 +180,10 @@ void KeyedWindows::taken(Place place, const RecordBatch& batch, std::size_t reco
     }
     const bool at_end = window.span.end <= watermark_;
     if (default_trigger_ ? at_end : is_ready(window, true)) {
-        flush(batch, record + 1, out);
+        pending_.flush(batch, record + 1, out);
         fire(place, at_end ? PaneTiming::kLate : PaneTiming::kEarly, position, out);
-    } else if (pending_.size() == kPortion) {
-        flush(batch, record + 1, out);
+    } else if (pending_.full()) {
+        pending_.flush(batch, record + 1, out);
     }
 }
 
@@ -207,7 +195,7 @@ bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner
         if (place == kNone) {
             return false;
         }
-        pending_.push_back(windows_[place].row);
+        pending_.push(windows_[place].row);
         taken(place, batch, record, position, out);
         return true;
     }
@@ -222,10 +210,10 @@ bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner
     }
     if (taken_.size() > 1) {
         // Each row takes its records in their order.
-        flush(batch, record, out);
+        pending_.flush(batch, record, out);
     }
     // The first window's row waits with those of other records; it is counted as aggregated then.
-    pending_.push_back(windows_[taken_.front()].row);
+    pending_.push(windows_[taken_.front()].row);
     for (std::size_t at = 1; at < taken_.size(); ++at) {
         context_->row.add(std::span(&windows_[taken_[at]].row, 1), batch.values, record, context_->pool,
                           skipped_twice_);
@@ -245,7 +233,7 @@ void KeyedWindows::advance_before(std::size_t until, const RecordBatch& batch, s
         // A user's trigger may look at any watermark.
         for (; stepped_ < until; ++stepped_) {
             if (clock.watermark_after[stepped_] > watermark_) {
-                flush(batch, next, out);
+                pending_.flush(batch, next, out);
                 on_watermark(clock.watermark_after[stepped_], clock.position_after(stepped_), out);
             }
         }
@@ -254,7 +242,7 @@ void KeyedWindows::advance_before(std::size_t until, const RecordBatch& batch, s
     const Timestamp watermark = clock.watermark_after[until - 1];
     while (timers_.any_due(watermark)) {
         // What completes does so at the first record that brings the watermark there.
-        flush(batch, next, out);
+        pending_.flush(batch, next, out);
         const auto completing = std::lower_bound(
             clock.watermark_after.begin(), clock.watermark_after.begin() + static_cast<std::ptrdiff_t>(until),
             std::max(timers_.earliest(), add_saturating(watermark_, 1)));
@@ -269,7 +257,7 @@ void KeyedWindows::advance_before(std::size_t until, const RecordBatch& batch, s
 
 void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, WindowOutput& out) {
     codes_.begin(batch);
-    pending_first_ = 0;
+    pending_.begin(0);
     stepped_ = 0;
     for (std::size_t record = 0; record < batch.size; ++record) {
         const std::size_t stream_record = clock.stream_record_of(record);
@@ -277,7 +265,7 @@ void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
         const KeyInterner::Code code = codes_[batch.key[record]];
         const std::uint64_t position = clock.position_after(stream_record);
         if (!add(batch, record, code, position, out)) {
-            flush(batch, record + 1, out);
+            pending_.flush(batch, record + 1, out);
             drop_record(plan_, batch, clock, record, watermark_, out, [&] {
                 const std::span<const Interval> spans = spans_of(batch, record);
                 return std::vector<Interval>(spans.begin(), spans.end());
@@ -285,7 +273,7 @@ void KeyedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock, W
         }
     }
     advance_before(clock.stream_records(), batch, batch.size, clock, out);
-    flush(batch, batch.size, out);
+    pending_.flush(batch, batch.size, out);
     codes_.end();
 }
 

@@ -11,6 +11,7 @@
 #include "window/batch_clock.hpp"
 #include "window/batch_codes.hpp"
 #include "window/open_windows.hpp"
+#include "window/pending_rows.hpp"
 #include "window/slice_context.hpp"
 #include "window/window_plan.hpp"
 
@@ -62,7 +63,6 @@ private:
     /// After a record was added to a window: fires it if it is to.
     void taken(Place place, const RecordBatch& batch, std::size_t record, std::uint64_t position,
                WindowOutput& out);
-    void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out);
     /// Moves the watermark on to where it is before stream record `until`; record `next` comes next.
     void advance_before(std::size_t until, const RecordBatch& batch, std::size_t next,
                         const BatchClock& clock, WindowOutput& out);
@@ -98,8 +98,7 @@ private:
 
     // Scratch.
     BatchCodes codes_;
-    std::vector<std::byte*> pending_;
-    std::size_t pending_first_ = 0;
+    PendingRows pending_;
     std::size_t stepped_ = 0;
     std::vector<Place> due_;
     std::vector<Place> taken_;
