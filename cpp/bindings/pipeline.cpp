@@ -36,7 +36,6 @@ public:
     /// after each of these records, as microseconds.
     Session(PipelinePlan plan, py::object watermarks_of)
         : pipeline_(std::move(plan)),
-          builder_(schema()),
           json_(schema()),
           records_(schema()),
           watermarks_of_(std::move(watermarks_of)),
@@ -47,15 +46,15 @@ public:
     [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
 
     void push_records(const py::list& records, std::uint32_t partition) {
-        pipeline_.settle_types(pipeline_.declared_types());
+        BatchBuilder& builder = settled_builder();
         for (std::size_t first = 0; first < records.size(); first += kRecordsPerBatch) {
             const std::size_t last = std::min(first + kRecordsPerBatch, records.size());
-            builder_.clear();
+            builder.clear();
             for (std::size_t record = first; record < last; ++record) {
-                records_.decode(records[record], builder_);
+                records_.decode(records[record], builder);
             }
             const py::gil_scoped_release without_gil;
-            push_built(partition);
+            push_built(builder, partition);
         }
     }
 
@@ -67,10 +66,11 @@ public:
             max_records >= plan.parallelism * 2 * kMaxRecordBytes) {
             return read_ndjson_in_parallel(reader);
         }
-        if (!reader.next(json_, builder_, max_records)) {
+        BatchBuilder& builder = settled_builder();
+        if (!reader.next(json_, builder, max_records)) {
             return false;
         }
-        push_built(0);
+        push_built(builder, 0);
         return true;
     }
 
@@ -91,24 +91,35 @@ private:
                            [](const BranchPlan& branch) { return branch.window.collect_late; });
     }
 
+    /// Builds batches of the types that are settled, from now on for good.
+    BatchBuilder& settled_builder() {
+        if (!builder_) {
+            pipeline_.settle_types_as_declared();
+            builder_.emplace(pipeline_.settled_schema());
+        }
+        return *builder_;
+    }
+
     bool read_ndjson_in_parallel(NdjsonReader& reader) {
         if (!parallel_json_) {
-            parallel_json_.emplace(schema(), pipeline_.plan().parallelism);
+            pipeline_.settle_types_as_declared();
+            parallel_json_.emplace(pipeline_.settled_schema(), pipeline_.plan().parallelism);
         }
         if (!parallel_json_->next(reader, pipeline_.workers())) {
             return false;
         }
         for (std::size_t batch = 0; batch < parallel_json_->size(); ++batch) {
-            const BatchBuilder& built = (*parallel_json_)[batch];
-            refuse_suspicious_time(built);
-            push(built.batch(), built.malformed(), 0);
+            push_built((*parallel_json_)[batch], 0);
         }
         return true;
     }
 
-    void push_built(std::uint32_t partition) {
-        refuse_suspicious_time(builder_);
-        push(builder_.batch(), builder_.malformed(), partition);
+    void push_built(const BatchBuilder& built, std::uint32_t partition) {
+        refuse_suspicious_time(built);
+        if (const std::optional<std::size_t> column = built.unfit_column()) {
+            pipeline_.refuse_float(*column);
+        }
+        push(built.batch(), built.malformed(), partition);
     }
 
     void push(const RecordBatch& batch, Pipeline::MalformedCounts malformed, std::uint32_t partition) {
@@ -142,7 +153,7 @@ private:
     }
 
     Pipeline pipeline_;
-    BatchBuilder builder_;
+    std::optional<BatchBuilder> builder_;
     JsonDecoder json_;
     std::optional<ParallelNdjson> parallel_json_;
     PythonRecordDecoder records_;
