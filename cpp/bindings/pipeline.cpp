@@ -45,7 +45,31 @@ public:
     [[nodiscard]] Branch& branch(std::size_t index) { return pipeline_.branches().at(index); }
     [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
 
+    /// Takes a step that changes the pipeline. One that fails may have changed a part of it only, so
+    /// that results would be wrong from then on: every further step is refused.
+    template <typename Step>
+    void step(Step take_step) {
+        refuse_if_failed();
+        try {
+            take_step();
+        } catch (py::error_already_set& error) {
+            const py::gil_scoped_acquire gil;
+            failure_ =
+                py::str("{}: {}").format(error.type().attr("__name__"), error.value()).cast<std::string>();
+            throw;
+        } catch (const std::exception& error) {
+            failure_ = error.what();
+            throw;
+        }
+    }
+    void refuse_if_failed() const {
+        if (failure_) {
+            throw Error(ErrorKind::kPipeline, "the pipeline cannot go on after an error: " + *failure_);
+        }
+    }
+
     void push_records(const py::list& records, std::uint32_t partition) {
+        refuse_if_failed();
         BatchBuilder& builder = settled_builder();
         for (std::size_t first = 0; first < records.size(); first += kRecordsPerBatch) {
             const std::size_t last = std::min(first + kRecordsPerBatch, records.size());
@@ -59,6 +83,7 @@ public:
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
+        refuse_if_failed();
         const PipelinePlan& plan = pipeline_.plan();
         // Late records are looked up in the reader, and a limit must not end within the chunks of one
         // round: as many records as they have bytes at the most.
@@ -75,6 +100,7 @@ public:
     }
 
     bool read_arrow(ArrowReader& reader, std::uint32_t partition, std::size_t max_records) {
+        refuse_if_failed();
         RecordBatch batch;
         if (!reader.next(batch, max_records)) {
             return false;
@@ -124,6 +150,11 @@ private:
 
     void push(const RecordBatch& batch, Pipeline::MalformedCounts malformed, std::uint32_t partition) {
         const RecordBatch& admitted = pipeline_.admit(batch, malformed);
+        step([&] { take(admitted, malformed, partition); });
+    }
+
+    void take(const RecordBatch& admitted, const Pipeline::MalformedCounts& malformed,
+              std::uint32_t partition) {
         std::vector<Timestamp> watermarks;
         if (has_watermarks_of_ && admitted.size != 0) {
             const py::gil_scoped_acquire gil;
@@ -157,6 +188,8 @@ private:
     JsonDecoder json_;
     std::optional<ParallelNdjson> parallel_json_;
     PythonRecordDecoder records_;
+    /// What the first step that failed said.
+    std::optional<std::string> failure_;
     py::object watermarks_of_;
     bool has_watermarks_of_;
 };
@@ -180,7 +213,12 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
     for (const py::handle branch : branches) {
-        plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
+        BranchPlan& added = plan.branches.emplace_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
+        for (MetricPlan& metric : added.metrics) {
+            for (Aggregation& aggregation : metric.aggregations) {
+                aggregation.field = plan.schema.values.at(metric.column).path;
+            }
+        }
     }
     std::tie(plan.watermark.max_out_of_orderness, plan.watermark.interval, plan.watermark.idle_timeout,
              plan.watermark.flush_timeout) = watermark;
@@ -230,6 +268,7 @@ std::tuple<std::size_t, std::size_t, std::size_t> live(Session& self) {
 }
 
 std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
+    self.refuse_if_failed();
     const py::object capsule = data.attr("__arrow_c_stream__")();
     auto* const stream =
         static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
@@ -277,14 +316,19 @@ void bind_pipeline(py::module_& module) {
              "Takes the next batch; False at the end of the stream.")
         .def(
             "advance_watermark",
-            [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); }, py::arg("time"),
-            without_gil())
-        .def(
-            "advance_processing_time",
-            [](Session& self, Timestamp time) { self.pipeline().advance_processing_time(time); },
+            [](Session& self, Timestamp time) {
+                self.step([&] { self.pipeline().advance_watermark(time); });
+            },
             py::arg("time"), without_gil())
         .def(
-            "end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
+            "advance_processing_time",
+            [](Session& self, Timestamp time) {
+                self.step([&] { self.pipeline().advance_processing_time(time); });
+            },
+            py::arg("time"), without_gil())
+        .def(
+            "end_of_input", [](Session& self) { self.step([&] { self.pipeline().end_of_input(); }); },
+            without_gil())
         .def(
             "drain",
             [](Session& self, std::size_t branch) {
@@ -295,7 +339,11 @@ void bind_pipeline(py::module_& module) {
              "(position, input index, event time, watermark, key values, windows) since the last call.")
         .def("counts", &counts_of)
         .def("branch_counts", &branch_counts_of, py::arg("branch"))
-        .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
+        .def("snapshot",
+             [](Session& self) {
+                 self.refuse_if_failed();
+                 return py::bytes(self.pipeline().snapshot());
+             })
         .def(
             "restore", [](Session& self, const py::bytes& bytes) { self.pipeline().restore(bytes); },
             py::arg("snapshot"))

@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "window/dropped_record.hpp"
+#include "window/pane_results.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -186,10 +187,10 @@ void KeyedWindows::fire(Place place, PaneTiming timing, std::uint64_t position, 
                           return std::pair(a.start, a.end) < std::pair(b.start, b.end);
                       });
         }
-        context_->row.append_results(window.row, out.panes.results);
-        out.panes.append(context_->keys.key(window.code),
-                         plan_.kind == WindowKind::kCount ? kAllTimes : window.span, position, timing,
-                         window.panes, is_last, window.standing);
+        const Interval span = plan_.kind == WindowKind::kCount ? kAllTimes : window.span;
+        append_results(context_->row, window.row, context_->keys.key(window.code), span, out.panes);
+        out.panes.append(context_->keys.key(window.code), span, position, timing, window.panes, is_last,
+                         window.standing);
         ++window.panes;
         window.standing.clear();
         if (plan_.accumulation == Accumulation::kDiscarding) {
