@@ -26,6 +26,8 @@ struct Aggregation {
     /// In [0, 100]; read to 1e-9. Only for kPercentile.
     double percentile = 0;
     std::string result_name;
+    /// What errors call the values; empty where they have no name.
+    std::string field{};
 };
 
 /// Results of one aggregation, pane by pane. Exactly one of the two value vectors is
@@ -51,6 +53,15 @@ struct ResultColumn {
     void append(std::int64_t value) {
         int64.push_back(value);
         present.push_back(1);
+    }
+    /// Back to the first `size` results.
+    void shrink(std::size_t size) {
+        if (type == FieldType::kInt64) {
+            int64.resize(size);
+        } else {
+            float64.resize(size);
+        }
+        present.resize(size);
     }
     void append_null() {
         if (type == FieldType::kInt64) {

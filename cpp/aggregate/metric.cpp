@@ -171,7 +171,7 @@ void Metric::append_results(const std::byte* state, std::span<ResultColumn> resu
     // 1. What may throw, before anything is appended.
     for (const Aggregation& aggregation : aggregations_) {
         if (aggregation.kind == AggregationKind::kSum) {
-            static_cast<void>(sum(state, aggregation.result_name));
+            static_cast<void>(sum(state, aggregation));
         }
     }
     // 2. All percentiles at once.
@@ -212,7 +212,7 @@ MetricValue Metric::result(const std::byte* state, const Aggregation& aggregatio
     const std::uint64_t n = count(state);
     switch (aggregation.kind) {
         case AggregationKind::kCount: return static_cast<std::int64_t>(n);
-        case AggregationKind::kSum: return sum(state, aggregation.result_name);
+        case AggregationKind::kSum: return sum(state, aggregation);
         default: break;
     }
     if (n == 0) {
@@ -231,16 +231,17 @@ MetricValue Metric::result(const std::byte* state, const Aggregation& aggregatio
                     extreme_as_double(state + layout_.max));
 }
 
-MetricValue Metric::sum(const std::byte* state, const std::string& name) const {
+MetricValue Metric::sum(const std::byte* state, const Aggregation& aggregation) const {
     if (!is_integer()) {
         return load_part<CompensatedSum>(state + layout_.sum).value();
     }
     const auto sum = load_part<Int128>(state + layout_.sum);
     if (sum < std::numeric_limits<std::int64_t>::min() || sum > std::numeric_limits<std::int64_t>::max()) {
-        throw Error(
-            ErrorKind::kAggregation,
-            "'" + name +
-                "': the sum of an integer column does not fit into 64 bits; declare the field as a float");
+        const std::string& field = aggregation.field;
+        throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name +
+                                                 "': the sum of an integer column" +
+                                                 (field.empty() ? "" : ", field '" + field + "',") +
+                                                 " does not fit into 64 bits; declare the field as a float");
     }
     return static_cast<std::int64_t>(sum);
 }

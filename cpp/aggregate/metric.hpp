@@ -76,7 +76,7 @@ public:
 
 private:
     [[nodiscard]] bool is_integer() const noexcept { return type_ == FieldType::kInt64; }
-    [[nodiscard]] MetricValue sum(const std::byte* state, const std::string& name) const;
+    [[nodiscard]] MetricValue sum(const std::byte* state, const Aggregation& aggregation) const;
     /// The sum in twice the precision of a double.
     [[nodiscard]] DoubleDouble wide_sum(const std::byte* state) const noexcept;
     [[nodiscard]] double average(const std::byte* state) const noexcept;

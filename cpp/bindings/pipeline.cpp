@@ -37,7 +37,6 @@ public:
     /// after each of these records, as microseconds.
     Session(PipelinePlan plan, py::object watermarks_of)
         : pipeline_(std::move(plan)),
-          builder_(schema()),
           json_(schema()),
           records_(schema()),
           watermarks_of_(std::move(watermarks_of)),
@@ -47,34 +46,60 @@ public:
     [[nodiscard]] Branch& branch(std::size_t index) { return pipeline_.branches().at(index); }
     [[nodiscard]] const Schema& schema() const noexcept { return pipeline_.plan().schema; }
 
+    /// Takes a step that changes the pipeline. One that fails may have changed a part of it only, so
+    /// that results would be wrong from then on: every further step is refused.
+    template <typename Step>
+    void step(Step take_step) {
+        refuse_if_failed();
+        try {
+            take_step();
+        } catch (py::error_already_set& error) {
+            const py::gil_scoped_acquire gil;
+            failure_ =
+                py::str("{}: {}").format(error.type().attr("__name__"), error.value()).cast<std::string>();
+            throw;
+        } catch (const std::exception& error) {
+            failure_ = error.what();
+            throw;
+        }
+    }
+    void refuse_if_failed() const {
+        if (failure_) {
+            throw Error(ErrorKind::kPipeline, "the pipeline cannot go on after an error: " + *failure_);
+        }
+    }
+
     void push_records(const py::list& records, std::uint32_t partition) {
-        pipeline_.settle_types(pipeline_.declared_types());
+        refuse_if_failed();
+        BatchBuilder& builder = settled_builder();
         for (std::size_t first = 0; first < records.size(); first += kRecordsPerBatch) {
             const std::size_t last = std::min(first + kRecordsPerBatch, records.size());
-            builder_.clear();
+            builder.clear();
             for (std::size_t record = first; record < last; ++record) {
-                records_.decode(records[record], builder_);
+                records_.decode(records[record], builder);
             }
             const py::gil_scoped_release without_gil;
-            push_built(partition);
+            push_built(builder, partition);
         }
     }
 
     py::object explain_record(const py::object& record) {
-        if (pipeline_.types_are_settled()) {
-            return explain_record(record, pipeline_);
+        refuse_if_failed();
+        if (builder_) {
+            return explain_record(record, pipeline_, *builder_);
         }
         // Looking must not settle the types of values.
         Pipeline copy(pipeline_.plan());
         copy.restore(pipeline_.snapshot());
-        return explain_record(record, copy);
+        BatchBuilder builder(copy.settled_schema());
+        return explain_record(record, copy, builder);
     }
 
-    py::object explain_record(const py::object& record, Pipeline& pipeline) {
-        builder_.clear();
-        records_.decode(record, builder_);
-        Pipeline::MalformedCounts malformed = builder_.malformed();
-        const RecordBatch built = builder_.batch();
+    py::object explain_record(const py::object& record, Pipeline& pipeline, BatchBuilder& builder) {
+        builder.clear();
+        records_.decode(record, builder);
+        Pipeline::MalformedCounts malformed = builder.malformed();
+        const RecordBatch built = builder.batch();
         const RecordBatch& admitted = pipeline.admit(built, malformed);
         for (std::size_t kind = 1; kind < kMalformedKinds; ++kind) {
             if (malformed[kind] != 0) {
@@ -97,6 +122,7 @@ public:
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
+        refuse_if_failed();
         const PipelinePlan& plan = pipeline_.plan();
         // Late records are looked up in the reader, and a limit must not end within the chunks of one
         // round: as many records as they have bytes at the most.
@@ -104,14 +130,16 @@ public:
             max_records >= plan.parallelism * 2 * kMaxRecordBytes) {
             return read_ndjson_in_parallel(reader);
         }
-        if (!reader.next(json_, builder_, max_records)) {
+        BatchBuilder& builder = settled_builder();
+        if (!reader.next(json_, builder, max_records)) {
             return false;
         }
-        push_built(0);
+        push_built(builder, 0);
         return true;
     }
 
     bool read_arrow(ArrowReader& reader, std::uint32_t partition, std::size_t max_records) {
+        refuse_if_failed();
         RecordBatch batch;
         if (!reader.next(batch, max_records)) {
             return false;
@@ -128,28 +156,44 @@ private:
                            [](const BranchPlan& branch) { return branch.window.collect_late; });
     }
 
+    /// Builds batches of the types that are settled, from now on for good.
+    BatchBuilder& settled_builder() {
+        if (!builder_) {
+            pipeline_.settle_types_as_declared();
+            builder_.emplace(pipeline_.settled_schema());
+        }
+        return *builder_;
+    }
+
     bool read_ndjson_in_parallel(NdjsonReader& reader) {
         if (!parallel_json_) {
-            parallel_json_.emplace(schema(), pipeline_.plan().parallelism);
+            pipeline_.settle_types_as_declared();
+            parallel_json_.emplace(pipeline_.settled_schema(), pipeline_.plan().parallelism);
         }
         if (!parallel_json_->next(reader, pipeline_.workers())) {
             return false;
         }
         for (std::size_t batch = 0; batch < parallel_json_->size(); ++batch) {
-            const BatchBuilder& built = (*parallel_json_)[batch];
-            refuse_suspicious_time(built);
-            push(built.batch(), built.malformed(), 0);
+            push_built((*parallel_json_)[batch], 0);
         }
         return true;
     }
 
-    void push_built(std::uint32_t partition) {
-        refuse_suspicious_time(builder_);
-        push(builder_.batch(), builder_.malformed(), partition);
+    void push_built(const BatchBuilder& built, std::uint32_t partition) {
+        refuse_suspicious_time(built);
+        if (const std::optional<std::size_t> column = built.unfit_column()) {
+            pipeline_.refuse_float(*column);
+        }
+        push(built.batch(), built.malformed(), partition);
     }
 
     void push(const RecordBatch& batch, Pipeline::MalformedCounts malformed, std::uint32_t partition) {
         const RecordBatch& admitted = pipeline_.admit(batch, malformed);
+        step([&] { take(admitted, malformed, partition); });
+    }
+
+    void take(const RecordBatch& admitted, const Pipeline::MalformedCounts& malformed,
+              std::uint32_t partition) {
         std::vector<Timestamp> watermarks;
         if (has_watermarks_of_ && admitted.size != 0) {
             const py::gil_scoped_acquire gil;
@@ -179,10 +223,12 @@ private:
     }
 
     Pipeline pipeline_;
-    BatchBuilder builder_;
+    std::optional<BatchBuilder> builder_;
     JsonDecoder json_;
     std::optional<ParallelNdjson> parallel_json_;
     PythonRecordDecoder records_;
+    /// What the first step that failed said.
+    std::optional<std::string> failure_;
     py::object watermarks_of_;
     bool has_watermarks_of_;
 };
@@ -206,7 +252,12 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
     for (const py::handle branch : branches) {
-        plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
+        BranchPlan& added = plan.branches.emplace_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
+        for (MetricPlan& metric : added.metrics) {
+            for (Aggregation& aggregation : metric.aggregations) {
+                aggregation.field = plan.schema.values.at(metric.column).path;
+            }
+        }
     }
     std::tie(plan.watermark.max_out_of_orderness, plan.watermark.interval, plan.watermark.idle_timeout,
              plan.watermark.flush_timeout) = watermark;
@@ -268,6 +319,7 @@ std::tuple<std::size_t, std::size_t, std::size_t> live(Session& self) {
 }
 
 std::unique_ptr<ArrowReader> open_arrow(Session& self, const py::object& data) {
+    self.refuse_if_failed();
     const py::object capsule = data.attr("__arrow_c_stream__")();
     auto* const stream =
         static_cast<ArrowArrayStream*>(PyCapsule_GetPointer(capsule.ptr(), "arrow_array_stream"));
@@ -315,14 +367,19 @@ void bind_pipeline(py::module_& module) {
              "Takes the next batch; False at the end of the stream.")
         .def(
             "advance_watermark",
-            [](Session& self, Timestamp time) { self.pipeline().advance_watermark(time); }, py::arg("time"),
-            without_gil())
-        .def(
-            "advance_processing_time",
-            [](Session& self, Timestamp time) { self.pipeline().advance_processing_time(time); },
+            [](Session& self, Timestamp time) {
+                self.step([&] { self.pipeline().advance_watermark(time); });
+            },
             py::arg("time"), without_gil())
         .def(
-            "end_of_input", [](Session& self) { self.pipeline().end_of_input(); }, without_gil())
+            "advance_processing_time",
+            [](Session& self, Timestamp time) {
+                self.step([&] { self.pipeline().advance_processing_time(time); });
+            },
+            py::arg("time"), without_gil())
+        .def(
+            "end_of_input", [](Session& self) { self.step([&] { self.pipeline().end_of_input(); }); },
+            without_gil())
         .def(
             "drain",
             [](Session& self, std::size_t branch) {
@@ -341,10 +398,15 @@ void bind_pipeline(py::module_& module) {
                 return buckets_of(self.branch(branch).delays_after_end());
             },
             py::arg("branch"), "The same, of records whose last window had ended: how long before.")
-        .def("explain_record", py::overload_cast<const py::object&>(&Session::explain_record), py::arg("record"),
+        .def("explain_record", py::overload_cast<const py::object&>(&Session::explain_record),
+             py::arg("record"),
              "Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).")
         .def("branch_counts", &branch_counts_of, py::arg("branch"))
-        .def("snapshot", [](Session& self) { return py::bytes(self.pipeline().snapshot()); })
+        .def("snapshot",
+             [](Session& self) {
+                 self.refuse_if_failed();
+                 return py::bytes(self.pipeline().snapshot());
+             })
         .def(
             "restore", [](Session& self, const py::bytes& bytes) { self.pipeline().restore(bytes); },
             py::arg("snapshot"))

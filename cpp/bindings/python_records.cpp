@@ -3,7 +3,10 @@
 #include <datetime.h>
 
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "record/iso8601.hpp"
 
 namespace llmopt_stream::bindings {
 namespace {
@@ -54,6 +57,13 @@ std::optional<std::string_view> utf8(PyObject* text) noexcept {
     return std::string_view(bytes, static_cast<std::size_t>(size));
 }
 
+std::string_view type_name(PyObject* object) noexcept { return Py_TYPE(object)->tp_name; }
+
+/// Python's and NumPy's truth values.
+bool is_bool(PyObject* object) noexcept {
+    return PyBool_Check(object) || type_name(object) == "numpy.bool" || type_name(object) == "numpy.bool_";
+}
+
 /// NumPy's integers and floats, Decimal and Fraction are numbers too; truth values are not.
 struct Number {
     enum class Kind { kNone, kInteger, kBeyondInt64, kDouble } kind = Kind::kNone;
@@ -66,7 +76,7 @@ Number number_of(PyObject* object) {
     if (PyFloat_Check(object)) {
         return {Number::Kind::kDouble, 0, PyFloat_AS_DOUBLE(object), {}};
     }
-    if (PyBool_Check(object)) {
+    if (is_bool(object)) {
         return {};
     }
     py::object integer;
@@ -136,6 +146,38 @@ std::optional<Timestamp> micros_of_datetime(PyObject* object) {
            PyDateTime_DELTA_GET_MICROSECONDS(offset.ptr());
 }
 
+/// pandas' NaT is a datetime that is not itself.
+bool is_not_a_time(PyObject* date) {
+    if (PyDateTime_CheckExact(date) || PyDate_CheckExact(date)) {
+        return false;
+    }
+    const py::object differs = or_nothing(PyObject_RichCompare(date, date, Py_NE));
+    return differs && differs.ptr() == Py_True;
+}
+
+bool is_numpy_datetime(PyObject* object) noexcept { return type_name(object) == "numpy.datetime64"; }
+
+/// Nothing for NumPy's not-a-time, and for times beyond int64 microseconds.
+std::optional<Timestamp> micros_of_numpy(PyObject* object) {
+    const py::object micros = or_nothing(PyObject_CallMethod(object, "astype", "s", "datetime64[us]"));
+    const py::object count =
+        micros ? or_nothing(PyObject_CallMethod(micros.ptr(), "astype", "s", "int64")) : micros;
+    const Number time = count ? number_of(count.ptr()) : Number{};
+    // NumPy's not-a-time is the smallest integer.
+    return time.kind == Number::Kind::kInteger && time.integer != kMinTimestamp ? std::optional(time.integer)
+                                                                                : std::nullopt;
+}
+
+std::optional<Timestamp> micros_of_event_timestamp(PyObject* object) {
+    if (type_name(object) != "EventTimestamp" ||
+        !py::isinstance(object, py::module_::import("llmopt_stream.events").attr("EventTimestamp"))) {
+        return std::nullopt;
+    }
+    const py::object count = or_nothing(PyNumber_Long(object));
+    const Number time = count ? number_of(count.ptr()) : Number{};
+    return time.kind == Number::Kind::kInteger ? std::optional(time.integer) : std::nullopt;
+}
+
 Malformed set_time(PyObject* object, BatchBuilder& builder) {
     if (object == Py_None) {
         return builder.set_time_null();
@@ -145,18 +187,15 @@ Malformed set_time(PyObject* object, BatchBuilder& builder) {
         return text ? builder.set_time_text(*text) : Malformed::kTimeInvalid;
     }
     if (PyDate_Check(object)) {
-        const auto time = micros_of_datetime(object);
+        const auto time = is_not_a_time(object) ? std::nullopt : micros_of_datetime(object);
         return time ? builder.set_time_micros(*time) : Malformed::kTimeInvalid;
     }
-    if (std::string_view(Py_TYPE(object)->tp_name) == "numpy.datetime64") {
-        const py::object micros = or_nothing(PyObject_CallMethod(object, "astype", "s", "datetime64[us]"));
-        const py::object count =
-            micros ? or_nothing(PyObject_CallMethod(micros.ptr(), "astype", "s", "int64")) : micros;
-        const Number time = count ? number_of(count.ptr()) : Number{};
-        // NumPy's not-a-time is the smallest integer.
-        return time.kind != Number::Kind::kInteger || time.integer == kMinTimestamp
-                   ? Malformed::kTimeInvalid
-                   : builder.set_time_micros(time.integer);
+    if (is_numpy_datetime(object)) {
+        const auto time = micros_of_numpy(object);
+        return time ? builder.set_time_micros(*time) : Malformed::kTimeInvalid;
+    }
+    if (const auto time = micros_of_event_timestamp(object)) {
+        return builder.set_time_micros(*time);
     }
     const Number time = number_of(object);
     switch (time.kind) {
@@ -176,6 +215,21 @@ Malformed set_value(PyObject* object, std::size_t column, BatchBuilder& builder)
     }
 }
 
+/// Times as keys are text, as those of Arrow columns are.
+Malformed set_time_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
+    const bool is_numpy = is_numpy_datetime(object);
+    if (!is_numpy && is_not_a_time(object)) {
+        return builder.set_key_null(field);
+    }
+    const auto time = is_numpy ? micros_of_numpy(object) : micros_of_datetime(object);
+    if (!time) {
+        return is_numpy ? builder.set_key_null(field) : Malformed::kKeyNotScalar;
+    }
+    const bool has_time_of_day = is_numpy || PyDateTime_Check(object);
+    return builder.set_key(
+        field, std::string_view(has_time_of_day ? format_iso8601(*time) : format_iso8601_date(*time)));
+}
+
 Malformed set_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
     if (PyUnicode_Check(object)) {
         const auto text = utf8(object);
@@ -184,8 +238,11 @@ Malformed set_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
     if (object == Py_None) {
         return builder.set_key_null(field);
     }
-    if (PyBool_Check(object)) {
-        return builder.set_key(field, object == Py_True);
+    if (is_bool(object)) {
+        return builder.set_key(field, PyObject_IsTrue(object) == 1);
+    }
+    if (PyDate_Check(object) || is_numpy_datetime(object)) {
+        return set_time_key(object, field, builder);
     }
     const Number number = number_of(object);
     if (number.kind == Number::Kind::kInteger) {
@@ -200,12 +257,6 @@ Malformed set_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
             return builder.set_key(field, static_cast<std::uint64_t>(value));
         }
         PyErr_Clear();
-        return builder.set_key(field, number.number);
-    }
-    if (PyDate_Check(object)) {  // Times as keys are shown as text.
-        const py::object text = or_nothing(PyObject_CallMethod(object, "isoformat", nullptr));
-        const auto bytes = text ? utf8(text.ptr()) : std::nullopt;
-        return bytes ? builder.set_key(field, *bytes) : Malformed::kKeyNotScalar;
     }
     return Malformed::kKeyNotScalar;
 }

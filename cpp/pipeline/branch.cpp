@@ -44,6 +44,26 @@ void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shard
     on_watermark(watermark, 0);
 }
 
+void Branch::change_types(const std::vector<FieldType>& types, std::size_t shards) {
+    // Without a value, the state of a metric is encoded the same for every type.
+    ByteWriter state;
+    operator_->encode(state);
+    operator_.emplace(plan_.window, sources(types), shards);
+    ByteReader in(state.bytes());
+    operator_->decode(in);
+    // Panes not yet taken have sums of no values, and nulls.
+    std::vector<ResultColumn> results = operator_->make_result_columns();
+    for (std::size_t column = 0; column < results.size(); ++column) {
+        ResultColumn& before = output_.panes.results[column];
+        if (before.type == results[column].type) {
+            continue;
+        }
+        results[column].int64.assign(before.size(), 0);
+        results[column].present = std::move(before.present);
+        before = std::move(results[column]);
+    }
+}
+
 RecordBatch Branch::with_windows(const RecordBatch& batch, Timestamp now) {
     RecordBatch own = batch;
     if (plan_.window.by_clock) {

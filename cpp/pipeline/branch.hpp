@@ -66,6 +66,9 @@ public:
     void settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
                       Timestamp now);
 
+    /// After settle_types(): other types for columns of which no value was taken yet.
+    void change_types(const std::vector<FieldType>& types, std::size_t shards);
+
     /// `now` is the clock.
     void on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool);
     void on_watermark(Timestamp watermark, std::uint64_t position);

@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -12,6 +13,9 @@ namespace {
 
 // Waking threads takes longer than working through fewer records.
 constexpr std::size_t kRecordsWorthThreads = 256;
+
+// In a snapshot, the type of a value column that has had nothing but nulls.
+constexpr std::uint8_t kOpenType = 0xFF;
 
 }  // namespace
 
@@ -29,29 +33,81 @@ std::vector<FieldType> Pipeline::declared_types() const {
     return types;
 }
 
-void Pipeline::settle_types(const std::vector<FieldType>& types) {
-    if (types_) {
-        for (std::size_t column = 0; column < types.size(); ++column) {
-            if ((*types_)[column] == FieldType::kInt64 && types[column] == FieldType::kFloat64) {
-                throw Error(ErrorKind::kConfiguration,
-                            "field '" + plan_.schema.values[column].path +
-                                "': the first batch had integers, this one has floats; declare the type with "
-                                ".with_schema({'" +
-                                plan_.schema.values[column].path + "': float})");
-            }
+std::vector<FieldType> Pipeline::current_types() const {
+    std::vector<FieldType> types = declared_types();
+    for (std::size_t column = 0; types_ && column < types.size(); ++column) {
+        types[column] = (*types_)[column].value_or(types[column]);
+    }
+    return types;
+}
+
+void Pipeline::settle_types(const std::vector<std::optional<FieldType>>& types) {
+    if (!types_) {
+        types_ = types;
+        for (Branch& branch : branches_) {
+            branch.settle_types(current_types(), plan_.parallelism, watermarks_.current(), now_);
         }
         return;
     }
-    types_ = types;
-    for (Branch& branch : branches_) {
-        branch.settle_types(types, plan_.parallelism, watermarks_.current(), now_);
+    const std::vector<FieldType> before = current_types();
+    for (std::size_t column = 0; column < types.size(); ++column) {
+        if (!(*types_)[column]) {
+            (*types_)[column] = types[column];
+        }
+    }
+    if (current_types() != before) {
+        for (Branch& branch : branches_) {
+            branch.change_types(current_types(), plan_.parallelism);
+        }
     }
 }
 
+void Pipeline::settle_types_as_declared() {
+    const std::vector<FieldType> types = declared_types();
+    settle_types({types.begin(), types.end()});
+}
+
+Schema Pipeline::settled_schema() const {
+    Schema schema = plan_.schema;
+    const std::vector<FieldType> types = current_types();
+    for (std::size_t column = 0; column < types.size(); ++column) {
+        schema.values[column].type = types[column];
+    }
+    return schema;
+}
+
+void Pipeline::refuse_float(std::size_t column) const {
+    const std::string& path = plan_.schema.values[column].path;
+    throw Error(ErrorKind::kConfiguration,
+                "field '" + path +
+                    "': the first batch had integers, this one has floats; declare the type with "
+                    ".with_schema({'" +
+                    path + "': float})");
+}
+
+void Pipeline::take_as_integers(const ValueColumn& from, std::size_t size, std::size_t column) {
+    ConvertedValues& to = converted_values_[column];
+    to.int64.assign(size, 0);
+    to.present.assign(size, 0);
+    for (std::size_t record = 0; record < size; ++record) {
+        const double value = from.float64[record];
+        if (!std::isfinite(value)) {
+            continue;
+        }
+        if (value != std::trunc(value) || value < -0x1p63 || value >= 0x1p63) {
+            refuse_float(column);
+        }
+        to.int64[record] = static_cast<std::int64_t>(value);
+        to.present[record] = 1;
+    }
+    converted_.values[column] = ValueColumn{FieldType::kInt64, {}, to.int64, to.present};
+}
+
 const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
+    const std::vector<FieldType> types = current_types();
     bool as_settled = true;
     for (std::size_t column = 0; column < batch.values.size(); ++column) {
-        as_settled = as_settled && batch.values[column].type == (*types_)[column];
+        as_settled = as_settled && batch.values[column].type == types[column];
     }
     if (as_settled) {
         return batch;
@@ -60,10 +116,14 @@ const RecordBatch& Pipeline::with_settled_types(const RecordBatch& batch) {
     converted_values_.resize(batch.values.size());
     for (std::size_t column = 0; column < batch.values.size(); ++column) {
         const ValueColumn& from = batch.values[column];
-        if (from.type == (*types_)[column]) {
+        if (from.type == types[column]) {
             continue;
         }
-        std::vector<double>& to = converted_values_[column];
+        if (types[column] == FieldType::kInt64) {
+            take_as_integers(from, batch.size, column);
+            continue;
+        }
+        std::vector<double>& to = converted_values_[column].float64;
         to.resize(batch.size);
         for (std::size_t record = 0; record < batch.size; ++record) {
             const bool present = from.present.empty() || from.present[record] != 0;
@@ -100,7 +160,7 @@ Malformed Pipeline::why_unusable(const RecordBatch& batch, std::size_t record) c
 
 const RecordBatch& Pipeline::admit(const RecordBatch& batch, MalformedCounts& malformed) {
     if (!types_) {
-        settle_types(declared_types());
+        settle_types_as_declared();
     }
     const RecordBatch& records = with_settled_types(batch);
     if (admits_all()) {
@@ -201,8 +261,8 @@ std::string Pipeline::snapshot() {
     ByteWriter out;
     out.write(static_cast<std::uint8_t>(types_.has_value()));
     if (types_) {
-        for (const FieldType type : *types_) {
-            out.write(static_cast<std::uint8_t>(type));
+        for (const std::optional<FieldType> type : *types_) {
+            out.write(type ? static_cast<std::uint8_t>(*type) : kOpenType);
         }
     }
     watermarks_.encode(out);
@@ -223,13 +283,17 @@ void Pipeline::restore(std::string_view snapshot) {
     const std::string body = snapshot_frame::open(plan_.fingerprint, snapshot);
     ByteReader in(body);
     if (in.read<std::uint8_t>() != 0) {
-        std::vector<FieldType> types;
+        std::vector<std::optional<FieldType>> types;
         for (std::size_t column = 0; column < plan_.schema.values.size(); ++column) {
             const auto type = in.read<std::uint8_t>();
+            if (type == kOpenType) {
+                types.emplace_back();
+                continue;
+            }
             if (type > static_cast<std::uint8_t>(FieldType::kInt64)) {
                 ByteReader::corrupt("an unknown value type");
             }
-            types.push_back(static_cast<FieldType>(type));
+            types.emplace_back(static_cast<FieldType>(type));
         }
         settle_types(types);
     }

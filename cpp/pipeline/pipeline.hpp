@@ -48,18 +48,21 @@ public:
 
     [[nodiscard]] const PipelinePlan& plan() const noexcept { return plan_; }
 
-    /// What value columns hold is settled by the first input: integer columns of an Arrow
-    /// stream stay integers unless declared otherwise, records bring declared types or float64.
-    /// Later batches may bring integers where floats are settled, but not the other way
-    /// round: Error(kConfiguration).
-    void settle_types(const std::vector<FieldType>& types);
-    [[nodiscard]] bool types_are_settled() const noexcept { return types_.has_value(); }
-    /// The types as the schema declares them, float64 where it does not.
-    [[nodiscard]] std::vector<FieldType> declared_types() const;
+    /// What a value column holds is settled by the first input that says so: integer columns of an
+    /// Arrow stream stay integers unless declared otherwise, records bring declared types or float64,
+    /// and a column of nulls says nothing. Later input is taken as what is settled.
+    void settle_types(const std::vector<std::optional<FieldType>>& types);
+    /// The same for input without types: as declared, float64 where nothing is.
+    void settle_types_as_declared();
+    /// With the types that values have now: settled, or as declared.
+    [[nodiscard]] Schema settled_schema() const;
+    /// Throws Error(kConfiguration): a value column is settled as integers, and has a float that is none.
+    [[noreturn]] void refuse_float(std::size_t column) const;
 
     /// The records of a batch that can be processed: without those that lie too far from the
     /// clock or have no session gap, which are counted in `malformed`. Valid until the next call.
-    /// Types are settled as declared if they were not before.
+    /// Types are settled as declared if they were not before. Throws Error(kConfiguration), having
+    /// changed nothing, for a float that does not fit a column settled as integers.
     [[nodiscard]] const RecordBatch& admit(const RecordBatch& batch, MalformedCounts& malformed);
     /// Takes the next input records, of one partition, as admitted. `malformed` counts those of
     /// them that are not in the batch. `watermarks`, where not empty, has the partition's own
@@ -96,13 +99,18 @@ public:
     void restore(std::string_view snapshot);
 
 private:
+    [[nodiscard]] std::vector<FieldType> declared_types() const;
+    /// The settled ones; float64 for a column that has had nothing but nulls.
+    [[nodiscard]] std::vector<FieldType> current_types() const;
     [[nodiscard]] const RecordBatch& with_settled_types(const RecordBatch& batch);
+    void take_as_integers(const ValueColumn& from, std::size_t size, std::size_t column);
     [[nodiscard]] Malformed why_unusable(const RecordBatch& batch, std::size_t record) const noexcept;
     void measure_delays(const RecordBatch& batch, Timestamp watermark_before) noexcept;
     [[nodiscard]] bool admits_all() const noexcept;
 
     PipelinePlan plan_;
-    std::optional<std::vector<FieldType>> types_;
+    /// Nothing for a column that has had nothing but nulls.
+    std::optional<std::vector<std::optional<FieldType>>> types_;
     std::vector<Branch> branches_;
     WatermarkTracker watermarks_;
     Timestamp now_ = 0;
@@ -114,7 +122,12 @@ private:
     // Scratch, not state.
     std::vector<Timestamp> watermark_after_;
     RecordBatch converted_;
-    std::vector<std::vector<double>> converted_values_;
+    struct ConvertedValues {
+        std::vector<double> float64;
+        std::vector<std::int64_t> int64;
+        std::vector<std::uint8_t> present;
+    };
+    std::vector<ConvertedValues> converted_values_;
     BatchPart usable_part_;
     RecordBatch usable_;
     std::vector<std::uint32_t> usable_records_;

@@ -26,7 +26,9 @@ BatchBuilder::BatchBuilder(const Schema& schema)
     : time_unit_(schema.time_unit), key_parts_(schema.key_paths.size()) {
     columns_.reserve(schema.values.size());
     for (const ValueField& field : schema.values) {
-        columns_.emplace_back().type = field.type;
+        Column& column = columns_.emplace_back();
+        column.type = field.type;
+        column.is_declared = field.type_is_declared;
     }
 }
 
@@ -42,6 +44,7 @@ void BatchBuilder::clear() noexcept {
     malformed_.fill(0);
     has_suspicious_time_ = false;
     records_before_suspicious_ = 0;
+    unfit_column_.reset();
 }
 
 void BatchBuilder::begin_record() {
@@ -144,6 +147,13 @@ void BatchBuilder::store_missing(Column& column) noexcept {
     }
 }
 
+void BatchBuilder::note_unfit(std::size_t column) noexcept {
+    if (!columns_[column].is_declared && !unfit_column_) {
+        unfit_column_ = column;
+        unfit_record_ = input_records_;
+    }
+}
+
 Malformed BatchBuilder::set_value(std::size_t index, double value) noexcept {
     Column& column = columns_[index];
     if (column.is_set) {
@@ -157,6 +167,9 @@ Malformed BatchBuilder::set_value(std::size_t index, double value) noexcept {
         column.present[size_] = 1;
     } else {
         store_missing(column);
+        if (std::isfinite(value)) {
+            note_unfit(index);
+        }
     }
     return Malformed::kNone;
 }
@@ -284,6 +297,9 @@ void BatchBuilder::reject(Malformed why) {
     if (!any_rejected_) {
         any_rejected_ = true;
         std::iota(input_index_.begin(), input_index_.begin() + static_cast<std::ptrdiff_t>(size_), 0U);
+    }
+    if (unfit_column_ && unfit_record_ == input_records_) {
+        unfit_column_.reset();
     }
     ++malformed_[static_cast<std::size_t>(why)];
     ++input_records_;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,9 @@ public:
     [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept {
         return malformed_;
     }
+    /// The first value column that an accepted record has a finite number for which does not fit:
+    /// an integer column that is not declared to be one. Reset by clear().
+    [[nodiscard]] std::optional<std::size_t> unfit_column() const noexcept { return unfit_column_; }
     /// The first time refused as kTimeInvalid because, without a unit given, it lies before
     /// 1990: the number (rounded down), to say so in a hint. Reset by clear().
     [[nodiscard]] const std::int64_t* suspicious_time() const noexcept {
@@ -86,6 +90,7 @@ private:
     /// Sized for `capacity_` records; the slot of the record under construction is size_.
     struct Column {
         FieldType type;
+        bool is_declared = false;
         bool all_present = true;
         bool is_set = false;
         std::vector<double> float64;
@@ -101,6 +106,7 @@ private:
     [[nodiscard]] Malformed store_time(Timestamp time) noexcept;
     [[nodiscard]] Malformed store_unspecified_time(Timestamp micros) noexcept;
     void store_missing(Column& column) noexcept;
+    void note_unfit(std::size_t column) noexcept;
     template <typename Append>
     Malformed store_key(std::size_t field, Append append);
     Malformed set_only_key(std::string_view value);
@@ -132,6 +138,8 @@ private:
     bool has_suspicious_time_ = false;
     std::int64_t suspicious_time_ = 0;
     std::size_t records_before_suspicious_ = 0;
+    std::optional<std::size_t> unfit_column_;
+    std::size_t unfit_record_ = 0;
 };
 
 }  // namespace llmopt_stream

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <string>
 
 #include "record/ascii_digits.hpp"
 
@@ -196,6 +198,36 @@ std::optional<Timestamp> Iso8601Parser::parse(std::string_view text) noexcept {
     }
     const Timestamp time = minute_ + read_seconds(cursor) - read_zone(cursor);
     return cursor.valid() && cursor.at_end() ? std::optional(time) : std::nullopt;
+}
+
+std::string format_iso8601_date(Timestamp time) {
+    // Hinnant, "chrono-compatible low-level date algorithms": civil_from_days.
+    const std::int64_t days = time / kDay - (time % kDay < 0 ? 1 : 0) + 719'468;
+    const std::int64_t era = (days >= 0 ? days : days - 146'096) / 146'097;
+    const std::int64_t day_of_era = days - era * 146'097;
+    const std::int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+    const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const std::int64_t shifted_month = (5 * day_of_year + 2) / 153;
+    const std::int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+    const std::int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
+    const std::int64_t day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    std::array<char, 32> text{};
+    const int size =
+        std::snprintf(text.data(), text.size(), year < 0 ? "%05lld-%02d-%02d" : "%04lld-%02d-%02d",
+                      static_cast<long long>(year), static_cast<int>(month), static_cast<int>(day));
+    return {text.data(), static_cast<std::size_t>(size)};
+}
+
+std::string format_iso8601(Timestamp time) {
+    const std::int64_t of_day = (time % kDay + kDay) % kDay;
+    const auto seconds = static_cast<int>(of_day / kSecond);
+    const auto micros = static_cast<int>(of_day % kSecond);
+    std::array<char, 32> text{};
+    const int size =
+        std::snprintf(text.data(), text.size(), micros == 0 ? "T%02d:%02d:%02d" : "T%02d:%02d:%02d.%06d",
+                      seconds / 3600, seconds / 60 % 60, seconds % 60, micros);
+    return format_iso8601_date(time).append(text.data(), static_cast<std::size_t>(size)).append("+00:00");
 }
 
 }  // namespace llmopt_stream

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "record/time.hpp"
@@ -15,6 +16,12 @@ namespace llmopt_stream {
 /// cut off (floor). Empty where the text is anything else, or no date of the proleptic
 /// Gregorian calendar in the years 1 to 9999. No leap seconds, no hour 24.
 [[nodiscard]] std::optional<Timestamp> parse_iso8601(std::string_view text) noexcept;
+
+/// `2026-01-01T00:00:00[.ffffff]+00:00`, as Python's isoformat() shows a UTC datetime: microseconds only
+/// where there are any. Years beyond 1 to 9999 keep their sign and further digits.
+[[nodiscard]] std::string format_iso8601(Timestamp time);
+/// `2026-01-01`: the day that the time is in.
+[[nodiscard]] std::string format_iso8601_date(Timestamp time);
 
 /// parse_iso8601() for many texts: remembers the last minute, as successive records mostly share it.
 class Iso8601Parser {

@@ -40,10 +40,11 @@ enum class Malformed : std::uint8_t {
     kDuplicateField,  ///< a field that the plan reads occurs twice
     kTimeMissing,     ///< no event time, or null
     kTimeInvalid,     ///< event time of a wrong type, not parseable or out of range
-    kKeyNotScalar,    ///< a key field is an object, an array or an unhashable value
-    kTimeAhead,       ///< too far ahead of the clock
-    kTimeBehind,      ///< too far behind the clock
-    kGapInvalid,      ///< the field that has the session gap is no positive number of seconds
+    kKeyNotScalar,  ///< a key field is an object, an array, an unhashable value or a number without a 64-bit
+                    ///< form
+    kTimeAhead,     ///< too far ahead of the clock
+    kTimeBehind,    ///< too far behind the clock
+    kGapInvalid,    ///< the field that has the session gap is no positive number of seconds
 };
 inline constexpr std::size_t kMalformedKinds = static_cast<std::size_t>(Malformed::kGapInvalid) + 1;
 

@@ -6,6 +6,7 @@
 
 #include <simdjson.h>
 
+#include "record/iso8601.hpp"
 #include "record/key.hpp"
 #include "source/arrow_number.hpp"
 #include "source/arrow_text.hpp"
@@ -45,6 +46,13 @@ public:
         return recent_.find(std::bit_cast<std::uint64_t>(value),
                             [&] { return intern([value](std::string& out) { append_number(out, value); }); });
     }
+    std::uint32_t time_text(Timestamp time, ArrowKind kind) {
+        return recent_.find(std::bit_cast<std::uint64_t>(time), [&] {
+            const std::string text =
+                kind == ArrowKind::kTimestamp ? format_iso8601(time) : format_iso8601_date(time);
+            return intern([&text](std::string& out) { key_encoding::append_text(out, text); });
+        });
+    }
     [[gnu::always_inline]] std::uint32_t text(const ArrowText& text) {
         return recent_.find(text, [this](std::string_view unseen) { return intern_text(unseen); });
     }
@@ -68,7 +76,7 @@ public:
         } else if (is_time(type.kind)) {
             const auto visit = [&](std::size_t k, std::size_t row) {
                 const std::optional<Timestamp> time = arrow_time_at(type, view, row);
-                store(k, time ? number(*time) : null());
+                store(k, time ? time_text(*time, type.kind) : null());
             };
             for_each_row(view, rows, visit, null_row);
         } else if (type.kind == ArrowKind::kBool) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -77,7 +78,9 @@ public:
         return true;
     }
 
-    [[nodiscard]] const std::vector<FieldType>& value_types() const noexcept { return value_types_; }
+    [[nodiscard]] const std::vector<std::optional<FieldType>>& value_types() const noexcept {
+        return value_types_;
+    }
     [[nodiscard]] const std::array<std::uint64_t, kMalformedKinds>& malformed() const noexcept {
         return malformed_;
     }
@@ -181,7 +184,7 @@ private:
     ArrowTimes times_;
     ArrowKeys keys_;
     std::vector<ArrowValues> values_;
-    std::vector<FieldType> value_types_;
+    std::vector<std::optional<FieldType>> value_types_;
 
     // Where in the stream.
     bool at_end_ = false;
@@ -200,7 +203,7 @@ ArrowReader::~ArrowReader() = default;
 ArrowReader::ArrowReader(ArrowReader&&) noexcept = default;
 ArrowReader& ArrowReader::operator=(ArrowReader&&) noexcept = default;
 
-const std::vector<FieldType>& ArrowReader::value_types() const noexcept {
+const std::vector<std::optional<FieldType>>& ArrowReader::value_types() const noexcept {
     return implementation_->value_types();
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "record/arrow_c_data.hpp"
@@ -37,8 +38,9 @@ public:
     ArrowReader(ArrowReader&&) noexcept;
     ArrowReader& operator=(ArrowReader&&) noexcept;
 
-    /// The type of each value column, in the order of the schema.
-    [[nodiscard]] const std::vector<FieldType>& value_types() const noexcept;
+    /// The type of each value column, in the order of the schema. A column that is all nulls by its type has
+    /// none, and is read as float64.
+    [[nodiscard]] const std::vector<std::optional<FieldType>>& value_types() const noexcept;
 
     /// Fills `out` with the next batch that has input records, at most `max_rows` and never
     /// more than kMaxRows of them (max_rows > 0 is required); false at the end of the stream. The batch is

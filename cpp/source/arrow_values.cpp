@@ -66,6 +66,8 @@ ArrowValues::ArrowValues(const ArrowSchema& root, const ValueField& field)
     } else if (is_integer(kind) && kind != ArrowKind::kUint64) {
         // uint64 does not fit int64: without a declaration it is read as float64.
         type_ = FieldType::kInt64;
+    } else {
+        is_typed_ = kind != ArrowKind::kNull;
     }
 }
 

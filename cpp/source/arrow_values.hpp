@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "record/record_batch.hpp"
@@ -21,7 +22,10 @@ public:
 
     ArrowValues(const ArrowSchema& root, const ValueField& field);
 
-    [[nodiscard]] FieldType type() const noexcept { return type_; }
+    /// Nothing where the stream says nothing: a column of nulls, read as float64.
+    [[nodiscard]] std::optional<FieldType> type() const noexcept {
+        return is_typed_ ? std::optional(type_) : std::nullopt;
+    }
 
     /// Rows of [first, first + size) as chosen; views the array or the buffers.
     [[nodiscard]] ValueColumn read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
@@ -35,6 +39,7 @@ private:
 
     ArrowColumn column_;
     FieldType type_;
+    bool is_typed_ = true;
     std::vector<std::uint8_t> validity_;
     std::vector<std::uint32_t> dictionary_rows_;
 };

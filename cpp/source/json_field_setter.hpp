@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include "record/batch_builder.hpp"
 #include "source/json_fields.hpp"
 #include "source/json_scan.hpp"
@@ -48,6 +50,7 @@ private:
             case Scalar::Kind::kText: return builder_.set_time_text(scalar.text);
             case Scalar::Kind::kInt64: return builder_.set_time(scalar.int64);
             case Scalar::Kind::kUint64: return builder_.set_time(static_cast<double>(scalar.uint64));
+            case Scalar::Kind::kWideInteger:
             case Scalar::Kind::kDouble: return builder_.set_time(scalar.float64);
             case Scalar::Kind::kNull: return builder_.set_time_null();
             case Scalar::Kind::kBool: break;
@@ -60,7 +63,11 @@ private:
             case Scalar::Kind::kText: return builder_.set_key(field, scalar.text);
             case Scalar::Kind::kInt64: return builder_.set_key(field, scalar.int64);
             case Scalar::Kind::kUint64: return builder_.set_key(field, scalar.uint64);
-            case Scalar::Kind::kDouble: return builder_.set_key(field, scalar.float64);
+            // As a double it would be a key together with its neighbours.
+            case Scalar::Kind::kWideInteger: return Malformed::kKeyNotScalar;
+            case Scalar::Kind::kDouble:
+                return std::isfinite(scalar.float64) ? builder_.set_key(field, scalar.float64)
+                                                     : Malformed::kKeyNotScalar;
             case Scalar::Kind::kBool: return builder_.set_key(field, scalar.boolean);
             case Scalar::Kind::kNull: break;
         }
@@ -71,6 +78,7 @@ private:
         switch (scalar.kind) {
             case Scalar::Kind::kInt64: return builder_.set_value(column, scalar.int64);
             case Scalar::Kind::kUint64: return builder_.set_value(column, static_cast<double>(scalar.uint64));
+            case Scalar::Kind::kWideInteger:
             case Scalar::Kind::kDouble: return builder_.set_value(column, scalar.float64);
             case Scalar::Kind::kText:
             case Scalar::Kind::kBool:

@@ -296,13 +296,13 @@ const char* read_literal_or_number(const char* at, Scalar& scalar) noexcept {
     }
     constexpr auto kMaxInt64 = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     if (!decimal.integral || !fits_uint64(decimal)) {
-        scalar.kind = Scalar::Kind::kDouble;
+        scalar.kind = decimal.integral ? Scalar::Kind::kWideInteger : Scalar::Kind::kDouble;
         scalar.float64 = to_double(decimal);
     } else if (decimal.digits <= kMaxInt64 + (decimal.negative ? 1 : 0)) {
         scalar.kind = Scalar::Kind::kInt64;
         scalar.int64 = static_cast<std::int64_t>(decimal.negative ? 0 - decimal.digits : decimal.digits);
     } else if (decimal.negative) {
-        scalar.kind = Scalar::Kind::kDouble;
+        scalar.kind = Scalar::Kind::kWideInteger;
         scalar.float64 = -static_cast<double>(decimal.digits);
     } else {
         scalar.kind = Scalar::Kind::kUint64;

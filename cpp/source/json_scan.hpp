@@ -8,12 +8,12 @@ namespace llmopt_stream::json_scan {
 
 /// A JSON scalar. Text is as written, escapes included.
 struct Scalar {
-    enum class Kind : std::uint8_t { kNull, kBool, kInt64, kUint64, kDouble, kText };
+    enum class Kind : std::uint8_t { kNull, kBool, kInt64, kUint64, kWideInteger, kDouble, kText };
     Kind kind = Kind::kNull;
     bool boolean = false;
     std::int64_t int64 = 0;
     std::uint64_t uint64 = 0;  ///< only beyond int64
-    double float64 = 0;        ///< also integers beyond uint64; infinite where the digits overflow
+    double float64 = 0;        ///< also integers beyond 64 bits; infinite where the digits overflow
     std::string_view text;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "window/dropped_record.hpp"
+#include "window/pane_results.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -194,9 +195,9 @@ void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, T
     const bool is_last = expired(end);
     const std::uint32_t index =
         is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
-    context_->row.append_results(row, out.panes.results);
-    out.panes.append(context_->keys.key(code), assigner_.window_ending_at(end), position, timing, index,
-                     is_last);
+    const Interval window = assigner_.window_ending_at(end);
+    append_results(context_->row, row, context_->keys.key(code), window, out.panes);
+    out.panes.append(context_->keys.key(code), window, position, timing, index, is_last);
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {

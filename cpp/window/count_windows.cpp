@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "record/error.hpp"
+#include "window/pane_results.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -55,7 +56,7 @@ void CountWindows::fire(KeyInterner::Code code, Timestamp end, std::uint64_t pos
         }
         row = merged;
     }
-    context_->row.append_results(row, out.panes.results);
+    append_results(context_->row, row, context_->keys.key(code), kAllTimes, out.panes);
     out.panes.append(context_->keys.key(code), kAllTimes, position, PaneTiming::kOnTime,
                      static_cast<std::uint32_t>(end / slide_ - 1), true);
     merged_.clear();

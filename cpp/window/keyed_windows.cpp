@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "window/dropped_record.hpp"
+#include "window/pane_results.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -155,7 +156,7 @@ void KeyedWindows::fire(Place place, PaneTiming timing, std::uint64_t position, 
                           return std::pair(a.start, a.end) < std::pair(b.start, b.end);
                       });
         }
-        context_->row.append_results(window.row, out.panes.results);
+        append_results(context_->row, window.row, context_->keys.key(window.code), window.span, out.panes);
         out.panes.append(context_->keys.key(window.code), window.span, position, timing, window.panes,
                          is_last, window.standing);
         ++window.panes;

@@ -131,7 +131,7 @@ class CountAggregator(_BuiltIn):
 
 
 class SumAggregator(_BuiltIn):
-    """Sums values, compensated to about 32 digits.
+    """Sums values, compensated to about 32 digits. A sum that leaves a float's range (1.8e308) is infinite.
 
     >>> aggregator = SumAggregator()
     >>> accumulator = aggregator.create_accumulator()
@@ -146,7 +146,7 @@ class SumAggregator(_BuiltIn):
 
 
 class AverageAggregator(_BuiltIn):
-    """The mean of the values.
+    """The mean of the values; infinite where their sum is.
 
     >>> aggregator = AverageAggregator()
     >>> accumulator = aggregator.create_accumulator()
@@ -192,6 +192,8 @@ class MaxAggregator(_BuiltIn):
 
 class StdDevAggregator(_BuiltIn):
     """The standard deviation: `stddev()` of the population, `stddev_sample()` of a sample.
+
+    It is infinite where the sum of the squares leaves a float's range, as n values of 1.3e154 / √n do.
 
     >>> aggregator = StdDevAggregator()
     >>> accumulator = aggregator.create_accumulator()

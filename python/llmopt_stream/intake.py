@@ -14,7 +14,7 @@ from .events import GroupingKey
 from .explain import RecordExplanation
 from .lateness import LatenessReport
 from .results import ResultTable
-from .units import Time, time_micros, to_timedelta
+from .units import Time, core_time, to_timedelta
 from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
 from .windows import Window
 
@@ -125,7 +125,7 @@ class Intake:
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
-        self.core.advance_processing_time(time_micros(time, "advance_processing_time"))
+        self.core.advance_processing_time(core_time(time, "advance_processing_time"))
 
     def generator_states(self) -> list[tuple[str, int, Any]]:
         """The state of each generator written in Python: its type's name, its partition, what it keeps."""
@@ -150,6 +150,10 @@ class Intake:
 
     def push(self, data: Any, partition: int = 0) -> None:
         """Takes all of a batch: a record, a list of them, or anything with `__arrow_c_stream__`."""
+        if type(partition) is not int or not 0 <= partition < 2**32:
+            raise ConfigurationError(
+                f"push: partition: {partition!r} must be an integer of at least 0 and below 2**32"
+            )
         step = self.step_of(
             data if hasattr(data, "__arrow_c_stream__") or isinstance(data, list) else [data], partition
         )

@@ -11,7 +11,7 @@ from .explain import RecordExplanation
 from .intake import Intake
 from .lateness import LatenessReport
 from .results import ResultTable
-from .units import Time, time_micros
+from .units import Time, core_time
 from .watermarks import Watermark
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class PushSession:
     def advance_watermark(self, time: Time) -> Results:
         """No record with an earlier time is expected any more. Going back is ignored."""
         self._check_open()
-        self._intake.core.advance_watermark(time_micros(time, "advance_watermark"))
+        self._intake.core.advance_watermark(core_time(time, "advance_watermark"))
         return self._emit()
 
     def advance_processing_time(self, time: Time) -> Results:

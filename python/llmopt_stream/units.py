@@ -123,6 +123,14 @@ def time_micros(value: Any, setting: str = "time", *, unit: str | None = None) -
     )
 
 
+def core_time(value: Any, setting: str) -> int:
+    """A time as `time_micros` reads it, which the core can hold."""
+    micros = time_micros(value, setting)
+    if not -(2**63) <= micros < 2**63:
+        raise ConfigurationError(f"{setting}: {value!r} does not fit into 64 bits of microseconds")
+    return micros
+
+
 class _Ticks(NamedTuple):
     is_duration: bool
     micros: Fraction | None

@@ -233,7 +233,10 @@ def watermark_micros(generator: WatermarkGenerator) -> int | None:
     watermark = generator.current_watermark()
     if watermark is None:
         return None
-    micros = time_micros(watermark, f"{type(generator).__name__}.current_watermark()")
+    try:
+        micros = time_micros(watermark, f"{type(generator).__name__}.current_watermark()")
+    except ConfigurationError as error:
+        raise WatermarkError(str(error)) from error
     return max(-(2**63), min(2**63 - 1, micros))
 
 

@@ -12,7 +12,16 @@ from typing import Any, Self
 from . import _core
 from .columns import Column
 from .errors import ConfigurationError
-from .units import Duration, Time, duration_micros, duration_text, time_micros, to_datetime, to_timedelta
+from .units import (
+    Duration,
+    Time,
+    core_time,
+    duration_micros,
+    duration_text,
+    time_micros,
+    to_datetime,
+    to_timedelta,
+)
 
 __all__ = [
     "CountWindowAssigner",
@@ -273,7 +282,7 @@ class _AlignedWindowAssigner(WindowAssigner):
         """The windows of an event at this time, earliest first."""
         spec = self.spec
         windows = _core.assign_windows(
-            time_micros(timestamp, "timestamp"),
+            core_time(timestamp, "timestamp"),
             size=spec.size,
             slide=spec.slide,
             offset=spec.offset,
@@ -403,7 +412,7 @@ class SessionWindowAssigner(WindowAssigner):
             raise ConfigurationError(
                 f"SessionWindowAssigner: assign needs one gap for all events, not {gap!r}"
             )
-        time = time_micros(timestamp, "timestamp")
+        time = core_time(timestamp, "timestamp")
         return [Window(time, min(time + gap, _LATEST))]
 
 

@@ -153,7 +153,7 @@ def test_what_a_generator_raises_is_a_watermark_error(fails: Exception) -> None:
 
 def test_what_is_no_watermark_is_an_error() -> None:
     harness = PipelineHarness(builder(Returns(1.5)))
-    with pytest.raises(ls.ConfigurationError, match=r"Returns.current_watermark\(\): 1.5 is not a time"):
+    with pytest.raises(ls.WatermarkError, match=r"Returns.current_watermark\(\): 1.5 is not a time"):
         harness.push({"t": 1, "k": "a", "v": 1})
 
 

@@ -14,7 +14,7 @@ from llmopt_stream.explain import RecordExplanation
 from llmopt_stream.intake import Intake
 from llmopt_stream.lateness import LatenessReport
 from llmopt_stream.results import AggregationResult
-from llmopt_stream.units import MICROSECOND, Time, time_micros, to_timedelta
+from llmopt_stream.units import MICROSECOND, Time, core_time, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import Window
 
@@ -59,7 +59,7 @@ class PipelineHarness:
 
     def advance_watermark(self, watermark: Time) -> None:
         """No record with an earlier time is expected any more. Going back is ignored."""
-        self._core.advance_watermark(time_micros(watermark, "advance_watermark"))
+        self._core.advance_watermark(core_time(watermark, "advance_watermark"))
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
@@ -119,12 +119,19 @@ class PipelineHarness:
         return body + _checksum(body)
 
     @classmethod
-    def restore(cls, builder: StreamPipelineBuilder, snapshot: bytes, **options: Any) -> PipelineHarness:
+    def restore(
+        cls, builder: StreamPipelineBuilder, snapshot: bytes | bytearray | memoryview, **options: Any
+    ) -> PipelineHarness:
         """A harness that goes on where the snapshot was taken.
 
-        Raises CheckpointError for bytes that are not a whole, unaltered snapshot of this plan.
+        Raises CheckpointError for what is not the bytes of a whole, unaltered snapshot of this plan.
         """
         harness = cls(builder, **options)
+        if not isinstance(snapshot, bytes | bytearray | memoryview):
+            raise CheckpointError(
+                f"snapshot refused: {type(snapshot).__name__} is not bytes, bytearray or memoryview"
+            )
+        snapshot = bytes(snapshot)
         body, checksum = snapshot[:-_CHECKSUM_BYTES], snapshot[-_CHECKSUM_BYTES:]
         if checksum != _checksum(body):
             raise CheckpointError("snapshot refused: its checksum is wrong; it was cut short or altered")

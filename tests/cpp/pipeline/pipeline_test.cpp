@@ -107,13 +107,20 @@ TEST(Pipeline, OutputDoesNotDependOnTheNumberOfThreads) {
     }
 }
 
-TEST(Pipeline, FloatsAfterIntegersAreRefusedIntegersAfterFloatsAreTaken) {
-    Pipeline integers(plan(WindowKind::kSliding, 1));
-    integers.settle_types({FieldType::kInt64});
-    EXPECT_THROW(integers.settle_types({FieldType::kFloat64}), Error);
-    Pipeline floats(plan(WindowKind::kSliding, 1));
-    floats.settle_types({FieldType::kFloat64});
-    EXPECT_NO_THROW(floats.settle_types({FieldType::kInt64}));
+FieldType settled_after(std::initializer_list<std::optional<FieldType>> types) {
+    Pipeline pipeline(plan(WindowKind::kSliding, 1));
+    for (const std::optional<FieldType> type : types) {
+        pipeline.settle_types({type});
+    }
+    pipeline.settle_types_as_declared();
+    return pipeline.settled_schema().values[0].type;
+}
+
+TEST(Pipeline, TheFirstInputThatHasATypeSettlesIt) {
+    EXPECT_EQ(settled_after({FieldType::kInt64, FieldType::kFloat64}), FieldType::kInt64);
+    EXPECT_EQ(settled_after({FieldType::kFloat64, FieldType::kInt64}), FieldType::kFloat64);
+    EXPECT_EQ(settled_after({std::nullopt, FieldType::kInt64}), FieldType::kInt64);
+    EXPECT_EQ(settled_after({std::nullopt}), FieldType::kFloat64);
 }
 
 }  // namespace

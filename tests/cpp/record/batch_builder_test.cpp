@@ -309,5 +309,28 @@ TEST(BatchBuilder, GrowsWithoutLosingRecords) {
     }
 }
 
+std::optional<std::size_t> unfit_column(bool is_declared, double value, bool accepted = true) {
+    BatchBuilder builder(schema(TimeUnit::kMicrosecond, {}, {{"v", FieldType::kInt64, is_declared}}));
+    builder.begin_record();
+    EXPECT_EQ(builder.set_time(kNow), Malformed::kNone);
+    EXPECT_EQ(builder.set_value(0, value), Malformed::kNone);
+    if (accepted) {
+        EXPECT_EQ(builder.end_record(), Malformed::kNone);
+    } else {
+        builder.reject(Malformed::kSyntax);
+    }
+    return builder.unfit_column();
+}
+
+TEST(BatchBuilder, TellsOfANumberThatDoesNotFitAnUndeclaredIntegerColumn) {
+    EXPECT_EQ(unfit_column(false, 2.5), 0U);
+    EXPECT_EQ(unfit_column(false, 0x1p63), 0U);
+    EXPECT_EQ(unfit_column(false, 2.0), std::nullopt);
+    EXPECT_EQ(unfit_column(false, std::nan("")), std::nullopt);
+    EXPECT_EQ(unfit_column(false, HUGE_VAL), std::nullopt);
+    EXPECT_EQ(unfit_column(false, 2.5, false), std::nullopt);
+    EXPECT_EQ(unfit_column(true, 2.5), std::nullopt);
+}
+
 }  // namespace
 }  // namespace llmopt_stream

@@ -206,5 +206,18 @@ TEST(Iso8601Parser, WhatItReadBeforeChangesNothing) {
     }
 }
 
+TEST(Iso8601, FormatsTimesAndDays) {
+    EXPECT_EQ(format_iso8601(0), "1970-01-01T00:00:00+00:00");
+    EXPECT_EQ(format_iso8601(-1), "1969-12-31T23:59:59.999999+00:00");
+    EXPECT_EQ(format_iso8601(1'709'210'096'000'500), "2024-02-29T12:34:56.000500+00:00");
+    EXPECT_EQ(format_iso8601_date(-1), "1969-12-31");
+    EXPECT_EQ(format_iso8601_date(86'399'999'999), "1970-01-01");
+    for (const char* day : {"0001-01-01", "1600-02-29", "1900-03-01", "2000-12-31", "9999-12-31"}) {
+        EXPECT_EQ(format_iso8601_date(parse_iso8601(day).value()), day);
+    }
+    EXPECT_EQ(format_iso8601_date(kMaxTimestamp), "294247-01-10");
+    EXPECT_EQ(format_iso8601_date(kMinTimestamp), "-290308-12-21");
+}
+
 }  // namespace
 }  // namespace llmopt_stream

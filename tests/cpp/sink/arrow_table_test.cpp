@@ -32,7 +32,8 @@ TEST(ArrowTable, WhatIsExportedReadsBackTheSame) {
     schema.key_paths = {"data.model", "is_last"};
     schema.values = {{"count"}, {"sum"}};
     ArrowReader reader(&stream, schema);
-    EXPECT_EQ(reader.value_types(), (std::vector<FieldType>{FieldType::kInt64, FieldType::kFloat64}));
+    EXPECT_EQ(reader.value_types(),
+              (std::vector<std::optional<FieldType>>{FieldType::kInt64, FieldType::kFloat64}));
     RecordBatch batch;
     ASSERT_TRUE(reader.next(batch));
     ASSERT_EQ(batch.size, 3U);

@@ -63,7 +63,7 @@ Read read_all(std::vector<Node> tables, const Schema& schema) {
             read.keys.push_back(key_encoding::decode(batch.keys->key(batch.key[i])));
             for (std::size_t c = 0; c < batch.values.size(); ++c) {
                 const ValueColumn& column = batch.values[c];
-                EXPECT_EQ(column.type, reader.value_types()[c]);
+                EXPECT_EQ(column.type, reader.value_types()[c].value_or(FieldType::kFloat64));
                 if (column.type == FieldType::kFloat64) {
                     read.float64[c].push_back(column.float64[i]);
                 } else {

@@ -204,12 +204,13 @@ TEST(JsonDecoder, KeysKeepTheirTypes) {
     EXPECT_EQ(decode.key(), Key{std::numeric_limits<std::uint64_t>::max()});
     EXPECT_EQ(decode(record(R"("k":0.5)")), Malformed::kNone);
     EXPECT_EQ(decode.key(), Key{0.5});
-    EXPECT_EQ(decode(record(R"("k":1e999)")), Malformed::kNone);
-    EXPECT_EQ(decode.key(), Key{HUGE_VAL});
     EXPECT_EQ(decode(record(R"("k":"")")), Malformed::kNone);
     EXPECT_EQ(decode.key(), Key{std::string()});
     EXPECT_EQ(decode(record(R"("k":"a\u0000b\n\ud83d\ude00")")), Malformed::kNone);
     EXPECT_EQ(decode.key(), Key{std::string("a\0b\n\U0001F600", 8)});
+    for (const char* number : {"1e999", "-1e999", "18446744073709551616", "-9223372036854775809"}) {
+        EXPECT_EQ(decode(record("\"k\":" + std::string(number))), Malformed::kKeyNotScalar) << number;
+    }
     EXPECT_EQ(decode(record(R"("k":[])")), Malformed::kKeyNotScalar);
     EXPECT_EQ(decode(record(R"("k":{"a":1})")), Malformed::kKeyNotScalar);
 }

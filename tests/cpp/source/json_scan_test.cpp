@@ -27,7 +27,8 @@ std::optional<Scalar> scalar_of(const std::string& text) {
 void expect_double(const std::string& text, double value) {
     const std::optional<Scalar> scalar = scalar_of(text);
     ASSERT_TRUE(scalar.has_value()) << text;
-    ASSERT_EQ(scalar->kind, Kind::kDouble) << text;
+    const bool is_integer = text.find_first_of(".eE") == std::string::npos;
+    ASSERT_EQ(scalar->kind, is_integer ? Kind::kWideInteger : Kind::kDouble) << text;
     EXPECT_EQ(std::bit_cast<std::uint64_t>(scalar->float64), std::bit_cast<std::uint64_t>(value)) << text;
 }
 
