@@ -424,14 +424,14 @@ TEST(ArrowReader, NumberKeysAreEqualWhateverTheirType) {
               (std::vector<KeyValue>{KeyValue{}, KeyValue{}, KeyValue{}}));
 }
 
-TEST(ArrowReader, TimeKeysAreMicroseconds) {
+TEST(ArrowReader, TimeKeysAreText) {
     const Node root =
         table({times(), numbers<std::int64_t>("t", "tsn:", {1500, -1, 0}, {true, true, false}),
                numbers<std::int32_t>("d", "tdD", {1, std::numeric_limits<std::int32_t>::max(), 0})});
     EXPECT_EQ(read_all({root}, schema_with({"t"})).first_fields(),
-              (std::vector<KeyValue>{std::int64_t{1}, std::int64_t{-1}, KeyValue{}}));
+              text_keys({"1970-01-01T00:00:00.000001+00:00", "1969-12-31T23:59:59.999999+00:00", nullptr}));
     EXPECT_EQ(read_all({root}, schema_with({"d"})).first_fields(),
-              (std::vector<KeyValue>{std::int64_t{86'400'000'000}, KeyValue{}, std::int64_t{0}}));
+              text_keys({"1970-01-02", nullptr, "1970-01-01"}));
 }
 
 TEST(ArrowReader, DictionaryKeysInternOnlyUsedEntriesAndJoinEqualOnes) {
