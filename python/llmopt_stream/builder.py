@@ -265,12 +265,15 @@ class StreamPipelineBuilder:
         self,
         *,
         parallelism: int | None = None,
+        buffer_size: int | None = None,
         future_skew: Duration | None = None,
         past_skew: Duration | None = None,
     ) -> StreamPipelineBuilder:
         """How a pipeline runs.
 
-        `parallelism` threads (1 unless said otherwise) share the keys; it changes no output. A record whose
+        `parallelism` threads (1 unless said otherwise) share the keys; it changes no output. A run takes at
+        most `buffer_size` records before it hands out what they completed; without it, as many as a batch of
+        the source has. A record whose
         time lies more than `future_skew` ahead of the clock, or more than `past_skew` behind it, is counted
         as malformed ("time_ahead", "time_behind") and does not move the watermark. Unless said otherwise,
         nothing is refused for that.
@@ -279,7 +282,13 @@ class StreamPipelineBuilder:
             raise ConfigurationError(
                 f"with_options: parallelism: {parallelism!r} is not a number from 1 to 256"
             )
+        if buffer_size is not None and (type(buffer_size) is not int or buffer_size < 1):
+            raise ConfigurationError(
+                f"with_options: buffer_size: {buffer_size!r} is not a number of records of at least 1"
+            )
         changes: dict[str, Any] = {} if parallelism is None else {"parallelism": parallelism}
+        if buffer_size is not None:
+            changes["buffer_size"] = buffer_size
         for name, skew in (("future_skew", future_skew), ("past_skew", past_skew)):
             if skew is not None:
                 changes[name] = duration_micros(skew, f"with_options: {name}")

@@ -9,9 +9,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ._html import table_html
+from ._optional import needs
 from .units import Duration, duration_micros, duration_text
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from . import _core
 
 __all__ = ["LatenessReport"]
@@ -105,6 +108,10 @@ class LatenessReport:
             }
             for wait in waits
         ]
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The rows of `to_dicts()` as a pyarrow Table (extra `[arrow]`)."""
+        return needs("pyarrow", "arrow").Table.from_pylist(self.to_dicts())
 
     def __str__(self) -> str:
         lines = [

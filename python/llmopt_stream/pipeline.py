@@ -133,6 +133,7 @@ class StreamPipeline:
             self._counts = intake.counts()
             while not self._stop.is_set():
                 left = limits.left(self._counts["records_in"], time.monotonic() - started)
+                left = left if plan.buffer_size is None else min(left, plan.buffer_size)
                 if uses_clock:
                     intake.core.advance_processing_time(time.time_ns() // 1_000)
                 more = left > 0 and step(left)

@@ -39,6 +39,7 @@ class Plan:
     key: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = (Branch(),)
     parallelism: int = 1
+    buffer_size: int | None = None
     future_skew: int | None = None
     past_skew: int | None = None
 

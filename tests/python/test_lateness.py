@@ -79,6 +79,7 @@ def test_a_run_s_summary_has_the_report_and_prints_it() -> None:
     )
     assert report.to_dicts()[0] == {"wait": 0, "lost": 2, "share_lost": 0.4}
     assert "16us" in report._repr_html_()
+    assert report.to_arrow().to_pylist() == report.to_dicts()
 
 
 @given(

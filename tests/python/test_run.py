@@ -334,3 +334,25 @@ def test_a_line_that_comes_in_parts_is_one_record() -> None:
         process.stdin.close()
         assert process.stdout.read().splitlines()[-1] == "summary 3 3"
         assert process.wait() == 0
+
+
+def test_a_run_takes_no_more_records_at_once_than_its_buffer_size() -> None:
+    taken: list[int] = []
+    rows = [{"timestamp": index, "value": 1} for index in range(25)]
+    pipeline = (
+        ls.create_pipeline()
+        .with_event_time("timestamp", unit="s")
+        .with_count_window(1)
+        .aggregate("value", ["count"])
+        .with_source(ls.IterableSource(rows))
+        .with_options(buffer_size=10)
+    )
+
+    class Sizes(ls.Sink):
+        def send_batch(self, table: ls.ResultTable) -> None:  # type: ignore[override]
+            taken.append(len(table))
+
+    pipeline.with_sink(Sizes()).build().run()
+    assert taken == [10, 10, 5]
+    with pytest.raises(ls.ConfigurationError, match="buffer_size"):
+        pipeline.with_options(buffer_size=0)
