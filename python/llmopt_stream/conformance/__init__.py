@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .builder import StreamPipelineBuilder, create_pipeline
-from .columns import col
-from .errors import ConfigurationError, ProcessorError
-from .results import AggregationResult
-from .testing import NaivePane, NaiveWindows, PipelineHarness
-from .triggers import (
+from llmopt_stream.builder import StreamPipelineBuilder, create_pipeline
+from llmopt_stream.columns import col
+from llmopt_stream.errors import ConfigurationError, ProcessorError
+from llmopt_stream.results import AggregationResult
+from llmopt_stream.testing import NaivePane, NaiveWindows, PipelineHarness
+from llmopt_stream.triggers import (
     AfterWatermark,
     CountTrigger,
     EventTimeTrigger,
@@ -27,9 +27,9 @@ from .triggers import (
     all_of,
     any_of,
 )
-from .units import EPOCH
-from .watermarks import BoundedOutOfOrdernessWatermark
-from .windows import (
+from llmopt_stream.units import EPOCH
+from llmopt_stream.watermarks import BoundedOutOfOrdernessWatermark
+from llmopt_stream.windows import (
     CountWindowAssigner,
     CumulativeWindowAssigner,
     GlobalWindowAssigner,
@@ -42,7 +42,7 @@ from .windows import (
 
 __all__ = ["Case", "Outcome", "answer", "builder_of", "conformance", "differences", "load_cases", "run_suite"]
 
-_SUITE = Path(__file__).with_suffix("")
+_SUITE = Path(__file__).parent
 _MICROSECOND = timedelta(microseconds=1)
 _ALL_OF_TIME = [-(2**63), 2**63 - 1]
 _COUNTERS = ("records_in", "aggregated", "late", "malformed", "outside_windows", "unfired")
