@@ -187,7 +187,7 @@ void CountWindows::decode(ByteReader& in, const KeyFilter& keep) {
         for (std::uint32_t slice = 0; slice < slices; ++slice) {
             const auto start = in.read<Timestamp>();
             if (start < 0 || start >= newer_start || !assigner_.in_a_window(start) ||
-                assigner_.slice_of(start).start > start) {
+                assigner_.slice_of(start).start != start) {
                 ByteReader::corrupt("a slice that these windows do not have");
             }
             newer_start = start;

@@ -36,11 +36,11 @@ struct Trigger {
     std::uint64_t count = 0;
     Duration delay = 0;
     /// Of kAnyOf and kAllOf.
-    std::vector<Trigger> parts;
+    std::vector<Trigger> parts = {};
     /// Of kAfterWatermark: none or one each.
-    std::vector<Trigger> early;
-    std::vector<Trigger> late;
-    std::shared_ptr<UserTrigger> user;
+    std::vector<Trigger> early = {};
+    std::vector<Trigger> late = {};
+    std::shared_ptr<UserTrigger> user = nullptr;
 
     /// Whether it fires when complete and at every late record, no more.
     [[nodiscard]] bool is_default() const noexcept;

@@ -22,7 +22,9 @@ struct Record {
         return column.type == FieldType::kInt64 ? std::to_string(column.int64[pane])
                                                 : std::to_string(static_cast<long>(column.float64[pane]));
     };
-    const char* const timing = panes.timing[pane] == PaneTiming::kOnTime ? "on_time" : "late";
+    const char* const timing = panes.timing[pane] == PaneTiming::kOnTime  ? "on_time"
+                               : panes.timing[pane] == PaneTiming::kEarly ? "early"
+                                                                          : "late";
     return std::string(panes.key(pane)) + " [" + std::to_string(panes.start[pane]) + "," +
            std::to_string(panes.end[pane]) + ") count=" + text(panes.results[0]) +
            " sum=" + text(panes.results[1]) + " " + timing + "#" + std::to_string(panes.index[pane]) +
@@ -43,6 +45,37 @@ public:
 
     /// Explicitly with the watermark after each record.
     void push_under(const std::vector<Record>& records, std::vector<Timestamp> watermark_after) {
+        if (watermark_after.empty()) {
+            watermark_after.assign(records.size(), operator_.watermark());
+        }
+        with_batch(records, [&](RecordBatch& batch) {
+            operator_.on_batch(batch, {watermark_after, position_, {}, {}}, out_);
+        });
+        position_ += records.size();
+    }
+
+    /// The windows of record i end at ends[i].
+    void push_given(const std::vector<Record>& records, const std::vector<Interval>& windows,
+                    const std::vector<std::uint32_t>& ends) {
+        const std::vector<Timestamp> watermark_after(records.size(), operator_.watermark());
+        with_batch(records, [&](RecordBatch& batch) {
+            batch.windows = windows;
+            batch.window_ends = ends;
+            operator_.on_batch(batch, {watermark_after, position_, {}, {}}, out_);
+        });
+        position_ += records.size();
+    }
+
+    [[nodiscard]] std::vector<WindowVerdict> explain(const Record& record) {
+        std::vector<WindowVerdict> verdicts;
+        with_batch({record}, [&](RecordBatch& batch) { verdicts = operator_.explain(batch); });
+        return verdicts;
+    }
+
+    void processing_time(Timestamp now) { operator_.on_processing_time(now, position_, out_); }
+
+    template <typename Use>
+    void with_batch(const std::vector<Record>& records, Use use) {
         KeyDictionary keys;
         std::vector<Timestamp> times;
         std::vector<std::uint32_t> key_indices;
@@ -52,17 +85,13 @@ public:
             key_indices.push_back(keys.intern(record.key));
             values.push_back(record.value);
         }
-        if (watermark_after.empty()) {
-            watermark_after.assign(records.size(), operator_.watermark());
-        }
         RecordBatch batch;
         batch.size = batch.input_records = records.size();
         batch.event_time = times;
         batch.key = key_indices;
         batch.keys = &keys;
         batch.values = {ValueColumn{FieldType::kFloat64, values, {}, {}}};
-        operator_.on_batch(batch, {watermark_after, position_, {}, {}}, out_);
-        position_ += records.size();
+        use(batch);
     }
 
     void watermark(Timestamp time) { operator_.on_watermark(time, position_, out_); }
