@@ -107,6 +107,10 @@ class StreamPipelineBuilder:
 
     def key_by(self, *fields: str) -> StreamPipelineBuilder:
         """Which fields records are grouped by. A record without one of them has null there."""
+        if self._branch.name:
+            raise ConfigurationError(
+                f"key_by: all branches have the same key; say it before the first, {self._plan.branches[0].name!r}"
+            )
         paths = tuple(field_path(field, "key_by") for field in fields)
         for path in paths:
             if paths.count(path) > 1:

@@ -105,6 +105,8 @@ class RecordExplanation:
 
 def _reason(fate: str, end: int, watermark: int | None, allowed: int) -> str:
     past = 0 if watermark is None else watermark - end
+    if fate == "expired" and watermark == 2**63 - 1:
+        return "the input has ended"
     if fate == "expired":
         return f"the watermark is past its end by {duration_text(past)}, the allowed lateness is {duration_text(allowed)}"
     if fate == "fires at once":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _core
 from ._optional import needs
 from .branches import GAP_FIELD
-from .errors import ConfigurationError
+from .errors import ConfigurationError, WindowAssignmentError
 from .events import GroupingKey
 from .explain import RecordExplanation
 from .lateness import LatenessReport
@@ -56,7 +57,6 @@ class Intake:
         self.fields = plan.fields()
         self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
         self.late: list[LateEvent] = []
-        """The manual clock, in microseconds."""
 
     @property
     def collects_late(self) -> bool:
@@ -254,11 +254,17 @@ class _WithGap:
 
     def __init__(self, record: Any, gap_of: Callable[[Any], Any]) -> None:
         self._record = record
-        self._gap_of = gap_of
+        try:
+            gap = gap_of(record)
+        except Exception as error:
+            raise WindowAssignmentError(
+                f"session gap of {record!r}: {type(error).__name__}: {error}"
+            ) from error
+        self._gap = gap.total_seconds() if isinstance(gap, timedelta) else gap
 
     def __getitem__(self, name: str) -> Any:
         if name == GAP_FIELD:
-            return self._gap_of(self._record)
+            return self._gap
         record = self._record
         return record[name] if isinstance(record, Mapping) else getattr(record, name)
 

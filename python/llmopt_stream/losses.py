@@ -26,6 +26,10 @@ def losses(table: ResultTable, plan: Plan, data: Any) -> Iterator[str]:
         text = f"{summary.malformed:,} of {summary.records_in:,} records were malformed ({kinds})"
         all_of_them = summary.malformed == summary.records_in
         yield text + (_absent(plan.time_field, records) if all_of_them else "")
+    if summary.unfired:
+        yield (
+            f"{summary.unfired:,} records filled no window; CountWindowAssigner(…, flush=True) fires what is left"
+        )
     for name, count in summary.skipped_values.items():
         if count >= summary.aggregated:
             yield (

@@ -17,7 +17,10 @@ __all__ = ["RunSummary"]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed."""
+    """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed.
+
+    With several branches, aggregated, late and outside_windows are sums over them.
+    """
 
     records_in: int
     aggregated: int

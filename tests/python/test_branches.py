@@ -87,6 +87,7 @@ def test_snapshots_carry_all_branches_and_refuse_other_plans() -> None:
     [
         (lambda: two_branches().branch("tens"), ["branch", "'tens'"]),
         (lambda: STREAM.with_tumbling_window("1m").branch("late"), ["branch", "'late'", "window"]),
+        (lambda: two_branches().key_by("other"), ["key_by", "'tens'"]),
         (lambda: STREAM.branch(""), ["branch", "name"]),
         (lambda: two_branches().branch("empty").open(), ["branch 'empty'", "no window"]),
     ],

@@ -148,3 +148,8 @@ def test_timestamps_are_aligned_down_or_up() -> None:
     assert ls.align_timestamp("2026-01-01T00:05:00Z", "5m", up=True) == ls.align_timestamp(
         "2026-01-01T00:05:00Z", "5m"
     )
+
+
+def test_the_notebook_warns_of_records_that_filled_no_window() -> None:
+    with pytest.warns(ls.ProcessorWarning, match="1 records filled no window"):
+        ls.aggregate([{"ts": 1, "value": 1}], time="ts", unit="s", window=ls.CountWindowAssigner(2))

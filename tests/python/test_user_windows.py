@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import llmopt_stream as ls
@@ -178,3 +179,14 @@ def test_a_record_without_a_usable_gap_is_malformed() -> None:
         harness.push({"ts": 1, "key": "a", "value": 1, "gap": gap})
     assert harness.metrics["malformed_by_kind"] == {"gap_invalid": 6}
     assert harness.metrics["aggregated"] == 1
+
+
+def test_a_gap_callable_may_give_a_timedelta_and_what_it_raises_comes_out() -> None:
+    harness = PipelineHarness(
+        BUILDER.with_session_window(lambda record: timedelta(microseconds=record["gap"]))
+    )
+    harness.push({"ts": 1, "key": "a", "value": 1, "gap": 7})
+    with pytest.raises(ls.WindowAssignmentError, match=r"session gap.*KeyError"):
+        harness.push({"ts": 1, "key": "a", "value": 1})
+    harness.end_of_input()
+    assert [pane.window.micros for pane in harness.drain()] == [(1, 8)]

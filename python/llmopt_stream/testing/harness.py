@@ -70,7 +70,7 @@ class PipelineHarness:
         self._core.end_of_input()
 
     def drain(self) -> list[AggregationResult]:
-        """The panes since the last drain, in firing order."""
+        """The panes since the last drain, in firing order, branch by branch."""
         return [result for table in self._intake.drain() for result in table]
 
     def discard(self) -> int:
