@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
 FUZZ_RUNS ?= 1000000
+BEAM := build/beam
+BEAM_PIN := apache-beam==2.77.0
+SEED ?= 1
+CASES ?= 200
 
 CPP_FILES := $(shell find cpp tests/cpp $(wildcard benchmarks) -name '*.hpp' -o -name '*.cpp')
 BUILD_INPUTS := $(filter cpp/%,$(CPP_FILES)) CMakeLists.txt pyproject.toml
@@ -30,7 +34,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench mutants beam-diff clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +106,14 @@ bench: build ## Run the benchmarks on the release build
 		[ -e "$$bench" ] || { echo "no benchmarks yet"; break; }; \
 		$(BIN)/python "$$bench" || exit 1; \
 	done
+
+mutants: $(VENV)/.tools | deps ## Plant faults in the core and see that the conformance suite catches each
+	@$(BIN)/python tools/mutants.py $(if $(ONLY),--only $(ONLY))
+
+beam-diff: build ## Compare panes with Apache Beam's on seeded streams (SEED, CASES)
+	@test -x $(BEAM)/bin/python || { echo "==> installing $(BEAM_PIN) into $(BEAM)"; $(PYTHON) -m venv $(BEAM); }
+	@$(BEAM)/bin/pip install --quiet $(BEAM_PIN)
+	@$(BIN)/python tools/beam_diff.py $(BEAM)/bin/python --seed $(SEED) --cases $(CASES)
 
 clean: ## Remove the virtual environment and everything built
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
