@@ -27,7 +27,7 @@ SECONDS_TO_ANSWER = 30
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A text of a file, and what takes its place."""
+    """One text that another takes the place of."""
 
     file: str
     old: str
@@ -68,11 +68,11 @@ def load_mutants() -> list[Mutant]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="show the faults and plant none")
-    parser.add_argument("--only", metavar="NAME", help="plant this one alone")
+    parser.add_argument("--only", metavar="NAME", action="append", help="plant this one; may be repeated")
     options = parser.parse_args()
-    mutants = [mutant for mutant in load_mutants() if options.only in (None, mutant.name)]
-    if not mutants:
-        parser.error(f"--only: no mutant is called {options.only!r}; --list shows them")
+    mutants = [mutant for mutant in load_mutants() if not options.only or mutant.name in options.only]
+    if unknown := set(options.only or ()) - {mutant.name for mutant in mutants}:
+        parser.error(f"--only: no mutant is called {', '.join(sorted(unknown))}; --list shows them")
     if options.list:
         for mutant in mutants:
             print(f"{mutant.name:<40}{mutant.fault}")
@@ -148,8 +148,7 @@ def failed_cases() -> list[str] | None:
     try:
         cases = json.loads(done.stdout)["cases"]
     except ValueError:
-        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        return [f"(exit code {done.returncode}: {last[0]})"]
+        return [f"(no answer: exit code {done.returncode})"]
     return [f"{case['group']}: {case['name']}" for case in cases if not case["passed"]]
 
 

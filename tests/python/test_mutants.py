@@ -1,17 +1,45 @@
-"""The faults that `make mutants` plants can still be planted."""
+"""The planted faults can be planted; `make mutants` plants them."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from mutants import load_mutants  # noqa: E402
 
 
-def test_every_fault_has_its_place_exactly_once() -> None:
-    mutants = load_mutants()
-    assert len({mutant.name for mutant in mutants}) == len(mutants) >= 15
-    assert [why for mutant in mutants for why in mutant.not_planted()] == []
+def load(name: str) -> ModuleType:
+    """A module of tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+mutants = load("mutants")
+
+
+@pytest.mark.parametrize("mutant", mutants.load_mutants(), ids=lambda mutant: mutant.name)
+def test_text_that_a_fault_replaces_is_there_exactly_once(mutant: object) -> None:
+    assert mutant.not_planted() == []  # type: ignore[attr-defined]
+
+
+def test_faults_have_names_of_their_own() -> None:
+    names = [mutant.name for mutant in mutants.load_mutants()]
+    assert len(names) == len(set(names)) >= 15
+
+
+def test_text_that_is_gone_or_there_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "one.cpp").write_text("a = b;\nb = b;\n")
+    edits = tuple(mutants.Edit("one.cpp", old, "") for old in ("a = b;", "a = c;", "= b;"))
+    assert mutants.Mutant("lost", "", edits).not_planted(tmp_path) == [
+        "lost: one.cpp has 0 times, not once: 'a = c;'",
+        "lost: one.cpp has 2 times, not once: '= b;'",
+    ]
