@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
 FUZZ_RUNS ?= 1000000
-BEAM := build/beam
-BEAM_PIN := apache-beam==2.77.0
+# Of beam-diff: the first seed and how many cases; the pinned version of Beam.
 SEED ?= 1
 CASES ?= 200
+BEAM_VERSION := 2.77.0
+BEAM_VENV := build/beam-venv
 
 CPP_FILES := $(shell find cpp tests/cpp $(wildcard benchmarks) -name '*.hpp' -o -name '*.cpp')
 BUILD_INPUTS := $(filter cpp/%,$(CPP_FILES)) CMakeLists.txt pyproject.toml
@@ -107,13 +108,11 @@ bench: build ## Run the benchmarks on the release build
 		$(BIN)/python "$$bench" || exit 1; \
 	done
 
-mutants: $(VENV)/.tools | deps ## Plant faults in the core and see that the conformance suite catches each
-	@$(BIN)/python tools/mutants.py $(if $(ONLY),--only $(ONLY))
+mutants: $(VENV)/.builder | deps ## Plant faults in the core, one by one; the conformance suite has to catch each
+	@$(BIN)/python tools/mutants.py $(foreach name,$(ONLY),--only $(name))
 
-beam-diff: build ## Compare panes with Apache Beam's on seeded streams (SEED, CASES)
-	@test -x $(BEAM)/bin/python || { echo "==> installing $(BEAM_PIN) into $(BEAM)"; $(PYTHON) -m venv $(BEAM); }
-	@$(BEAM)/bin/pip install --quiet $(BEAM_PIN)
-	@$(BIN)/python tools/beam_diff.py $(BEAM)/bin/python --seed $(SEED) --cases $(CASES)
+beam-diff: build $(BEAM_VENV)/.installed-$(BEAM_VERSION) ## Compare panes with Apache Beam's on random streams (SEED, CASES)
+	@$(BIN)/python tools/beam_diff.py $(BEAM_VENV)/bin/python --seed $(SEED) --cases $(CASES)
 
 clean: ## Remove the virtual environment and everything built
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -137,4 +136,11 @@ $(VENV)/.installed: $(BUILD_INPUTS) $(VENV)/.builder
 	@echo "==> building the core and installing the package into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
 		--config-settings=cmake.define.LLMOPT_STREAM_WERROR=ON --editable .
+	@touch $@
+
+# Beam pins old versions of what others need, so it has an environment of its own.
+$(BEAM_VENV)/.installed-$(BEAM_VERSION):
+	@echo "==> creating $(BEAM_VENV) with apache-beam $(BEAM_VERSION)"
+	@$(PYTHON) -m venv --clear $(BEAM_VENV)
+	@$(BEAM_VENV)/bin/python -m pip install --quiet apache-beam==$(BEAM_VERSION)
 	@touch $@

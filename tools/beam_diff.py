@@ -10,6 +10,7 @@ A case that differs is shown with what can be removed from it removed, in the fo
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -25,6 +26,8 @@ from llmopt_stream.testing import PipelineHarness
 
 Case = dict[str, Any]
 Step = dict[str, Any]
+Session = tuple[int, int, int]
+"""Its start and end, and the earliest end of the windows that its records had alone."""
 Sequences = dict[tuple[str, int, int], list[tuple[Any, ...]]]
 
 STATISTICS = ("count", "sum", "min", "max")
@@ -39,7 +42,7 @@ class CommonGround:
         self.window = pipeline["window"]
         self.trigger = pipeline["trigger"]
         self.watermark = -(2**63)
-        self.sessions: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.sessions: dict[str, list[Session]] = defaultdict(list)
 
     def admits(self, step: Step) -> bool:
         """Whether the step stays on it; if so, it is taken."""
@@ -68,13 +71,23 @@ class CommonGround:
         for each in merged:
             if each[0] == end or start == each[1] or self.watermark >= each[1] + lateness:
                 return False
+        own_end = end
         start = min([start, *(each[0] for each in merged)])
         end = max([end, *(each[1] for each in merged)])
-        has_completed = any(each[1] <= self.watermark for each in merged)
-        if has_completed and end > self.watermark and self.trigger["type"] != "event_time":
+        first_end = min([own_end, *(each[2] for each in merged)])
+        if end <= self.watermark:
+            # A late pane; what holds Beam's output watermark must not make it an early one.
+            if any(each[1] > self.watermark and each[2] <= end for each in self._all_sessions()):
+                return False
+        elif any(each[1] <= self.watermark for each in merged) and self.trigger["type"] != "event_time":
             return False
-        self.sessions[record["key"]] = [each for each in sessions if each not in merged] + [(start, end)]
+        self.sessions[record["key"]] = [each for each in sessions if each not in merged] + [
+            (start, end, first_end)
+        ]
         return True
+
+    def _all_sessions(self) -> Iterator[Session]:
+        return itertools.chain.from_iterable(self.sessions.values())
 
 
 def random_case(seed: int) -> Case:
