@@ -62,5 +62,8 @@ private:
 /// the spread allows, so that equal values give exactly 0.
 [[nodiscard]] double standard_deviation(DoubleDouble sum, DoubleDouble squares, std::uint64_t count,
                                         std::uint64_t divisor, double spread) noexcept;
+/// Its square, not rounded twice.
+[[nodiscard]] double variance(DoubleDouble sum, DoubleDouble squares, std::uint64_t count,
+                              std::uint64_t divisor, double spread) noexcept;
 
 }  // namespace llmopt_stream

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -9,17 +10,14 @@
 
 namespace llmopt_stream {
 
+/// The metrics of a plan, in order.
+using Metrics = std::vector<std::shared_ptr<const Metric>>;
+
 /// The layout of one row: the states of all metrics of a plan, one behind the other.
 /// Rows are raw bytes that a slice owns; every operation on them goes through here.
 class MetricRow {
 public:
-    struct Source {
-        Metric metric;
-        /// Which value column of the batch it aggregates.
-        std::size_t column = 0;
-    };
-
-    explicit MetricRow(std::vector<Source> sources);
+    explicit MetricRow(Metrics metrics);
 
     /// A multiple of 8.
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
@@ -29,18 +27,18 @@ public:
     void merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const;
     /// Folds records first_record, first_record + 1, … of the batch into rows[0], rows[1], …
     /// Adds to skipped[m] how many values metric m could not take (null, not finite, wrong type).
-    void add(std::span<std::byte* const> rows, const std::vector<ValueColumn>& columns,
-             std::size_t first_record, SizeClassPool& pool, std::span<std::uint64_t> skipped) const;
+    void add(std::span<std::byte* const> rows, const RecordBatch& batch, std::size_t first_record,
+             SizeClassPool& pool, std::span<std::uint64_t> skipped) const;
     [[nodiscard]] std::size_t metrics() const noexcept { return metrics_.size(); }
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const;
-    void append_results(const std::byte* row, std::span<ResultColumn> results) const;
+    void append_results(const std::byte* row, const Interval& window, std::span<ResultColumn> results) const;
     void encode(const std::byte* row, ByteWriter& out) const;
     /// Into a created row.
     void decode(std::byte* row, ByteReader& in, SizeClassPool& pool) const;
 
 private:
     struct Placed {
-        Source source;
+        std::shared_ptr<const Metric> metric;
         std::size_t offset;
         std::size_t first_result;
         std::size_t results;

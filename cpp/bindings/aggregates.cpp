@@ -1,74 +1,210 @@
+#include <algorithm>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
-#include "aggregate/metric.hpp"
+#include "aggregate/metric_row.hpp"
+#include "aggregate/value_statistics.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/metrics.hpp"
 #include "bindings/plan.hpp"
+#include "bindings/results.hpp"
+#include "record/error.hpp"
+#include "record/key_dictionary.hpp"
 
 namespace llmopt_stream::bindings {
 namespace {
 
-/// A metric's state with the memory that it grows into: usable alone, outside any pipeline.
+/// A scalar as the decoders encode a label; anything else is null.
+std::string encoded_label(py::handle value) {
+    std::string encoded;
+    if (PyBool_Check(value.ptr())) {
+        key_encoding::append_bool(encoded, value.cast<bool>());
+    } else if (PyLong_Check(value.ptr())) {
+        try {
+            key_encoding::append_int(encoded, value.cast<std::int64_t>());
+        } catch (const py::cast_error&) {
+            key_encoding::append_double(encoded, value.cast<double>());
+        }
+    } else if (PyFloat_Check(value.ptr())) {
+        key_encoding::append_double(encoded, value.cast<double>());
+    } else if (PyUnicode_Check(value.ptr())) {
+        key_encoding::append_text(encoded, value.cast<std::string>());
+    } else {
+        key_encoding::append_null(encoded);
+    }
+    return encoded;
+}
+
+/// What metrics share, however many accumulators there are.
+struct Layout {
+    Metrics metrics;
+    std::vector<FieldType> types;
+    std::size_t labels;
+    /// The metric that simple statistics are asked of.
+    const ValueStatistics* statistics = nullptr;
+};
+
+/// The state of metrics with the memory that it grows into: usable alone, outside any pipeline.
 class Accumulator {
 public:
-    Accumulator(const std::string& type, const std::vector<AggregationTuple>& aggregations)
-        : metric_(field_type_of(type), aggregations_of(aggregations)), state_(metric_.state_bytes() / 8) {
-        metric_.create(state());
+    Accumulator(const py::list& metrics, const std::vector<std::string>& types, std::size_t labels)
+        : Accumulator(make_layout(metrics, types, labels)) {}
+    ~Accumulator() { row_.destroy(state(), *pool_); }
+    Accumulator(const Accumulator&) = delete;
+    Accumulator& operator=(const Accumulator&) = delete;
+
+    bool add(double value) { return add_number(value); }
+    bool add_int(std::int64_t value) { return add_number(value); }
+
+    /// One record: numbers for the value columns and scalars for the labels, in order.
+    bool add_record(const std::vector<std::optional<double>>& numbers, const py::list& labels,
+                    std::optional<Timestamp> time) {
+        RecordBatch batch;
+        std::vector<double> values;
+        for (const std::optional<double>& number : numbers) {
+            values.push_back(number.value_or(std::numeric_limits<double>::quiet_NaN()));
+        }
+        for (const double& value : values) {
+            batch.values.push_back({FieldType::kFloat64, {&value, 1}, {}, {}});
+        }
+        const std::uint32_t only = 0;
+        std::vector<KeyDictionary> dictionaries(labels.size());
+        for (std::size_t label = 0; label < labels.size(); ++label) {
+            dictionaries[label].intern(encoded_label(labels[label]));
+            batch.labels.push_back({{&only, 1}, &dictionaries[label]});
+        }
+        return add_batch(batch, time);
     }
 
-    bool add(double value) {
-        return metric_.type() == FieldType::kFloat64 && metric_.add_one(state(), value, *pool_);
-    }
-    bool add_int(std::int64_t value) {
-        return metric_.type() == FieldType::kInt64
-                   ? metric_.add_one(state(), value, *pool_)
-                   : metric_.add_one(state(), static_cast<double>(value), *pool_);
-    }
     void merge(const Accumulator& other) {
-        if (state_.size() != other.state_.size() || metric_.type() != other.metric_.type()) {
+        if (layout_ != other.layout_ && !is_like(other)) {
             throw Error(ErrorKind::kAggregation, "merge: the accumulators are of different aggregators");
         }
-        metric_.merge(state(), other.state(), *pool_);
+        row_.merge(state(), other.state(), *pool_);
     }
-    [[nodiscard]] Accumulator copy() const {
-        Accumulator other(*this, 0);
-        other.metric_.merge(other.state(), state(), *other.pool_);
+    [[nodiscard]] std::unique_ptr<Accumulator> copy() const {
+        auto other = std::make_unique<Accumulator>(layout_);
+        other->row_.merge(other->state(), state(), *other->pool_);
         return other;
     }
+    /// {result: value} of a window, in the order of the metrics.
+    [[nodiscard]] py::dict results(std::optional<std::pair<Timestamp, Timestamp>> window) const {
+        std::vector<ResultColumn> columns = row_.make_result_columns();
+        const Interval span =
+            window ? Interval{window->first, window->second} : Interval{kMinTimestamp, kMaxTimestamp};
+        row_.append_results(state(), span, columns);
+        py::dict results;
+        for (const ResultColumn& column : columns) {
+            results[py::str(column.name)] = python_value(column, 0);
+        }
+        return results;
+    }
     [[nodiscard]] MetricValue result(AggregationKind kind, double percentile = 0) const {
-        return metric_.result(state(), Aggregation{kind, percentile, "accumulator"});
+        return statistics().result(state(), Aggregation{kind, percentile, "accumulator"});
     }
     [[nodiscard]] py::bytes encode() const {
         ByteWriter out;
-        metric_.encode(state(), out);
+        row_.encode(state(), out);
         return {out.bytes()};
     }
     void decode(const py::bytes& bytes) {
         ByteReader in{std::string_view(bytes)};
-        Accumulator decoded(*this, 0);
-        decoded.metric_.decode(decoded.state(), in, *decoded.pool_);
+        Accumulator decoded(layout_);
+        decoded.row_.decode(decoded.state(), in, *decoded.pool_);
         if (in.remaining() != 0) {
             ByteReader::corrupt("bytes are left over");
         }
         std::swap(state_, decoded.state_);
         std::swap(pool_, decoded.pool_);
     }
-    [[nodiscard]] std::uint64_t count() const { return metric_.count(state()); }
-    [[nodiscard]] double percentile_error() const { return metric_.percentile_error(state()); }
+    [[nodiscard]] std::uint64_t count() const { return statistics().count(state()); }
+    [[nodiscard]] double percentile_error() const { return statistics().percentile_error(state()); }
 
-private:
-    /// An empty one of the same kind.
-    Accumulator(const Accumulator& like, int) : metric_(like.metric_), state_(like.state_.size()) {
-        metric_.create(state());
+    explicit Accumulator(std::shared_ptr<const Layout> layout)
+        : layout_(std::move(layout)), row_(layout_->metrics), state_(row_.bytes() / 8) {
+        row_.create(state());
     }
 
+private:
+    static std::shared_ptr<const Layout> make_layout(const py::list& metrics,
+                                                     const std::vector<std::string>& types,
+                                                     std::size_t labels) {
+        auto layout = std::make_shared<Layout>();
+        layout->labels = labels;
+        for (const std::string& type : types) {
+            layout->types.push_back(field_type_of(type));
+        }
+        for (const py::handle metric : metrics) {
+            layout->metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric))(layout->types));
+            if (layout->statistics == nullptr) {
+                layout->statistics = dynamic_cast<const ValueStatistics*>(layout->metrics.back().get());
+            }
+        }
+        return layout;
+    }
+
+    template <typename Value>
+    bool add_number(Value value) {
+        if (layout_->types.size() != 1 || layout_->labels != 0) {
+            throw Error(ErrorKind::kAggregation, "add: a value for each field is needed");
+        }
+        RecordBatch batch;
+        const auto number = static_cast<double>(value);
+        ValueColumn& column = batch.values.emplace_back();
+        if (layout_->types.front() == FieldType::kFloat64) {
+            column.float64 = {&number, 1};
+            return add_batch(batch, std::nullopt);
+        }
+        if constexpr (std::is_integral_v<Value>) {
+            column.type = FieldType::kInt64;
+            column.int64 = {&value, 1};
+            return add_batch(batch, std::nullopt);
+        }
+        return false;
+    }
+    bool add_batch(RecordBatch& batch, std::optional<Timestamp> time) {
+        const Metrics& metrics = layout_->metrics;
+        if (!time && std::any_of(metrics.begin(), metrics.end(),
+                                 [](const auto& metric) { return metric->reads_time(); })) {
+            throw Error(ErrorKind::kAggregation,
+                        "add: what is asked for needs the event time of each value; "
+                        "say add(accumulator, value, time=…)");
+        }
+        const Timestamp event_time = time.value_or(0);
+        batch.size = 1;
+        batch.event_time = {&event_time, 1};
+        std::byte* const row = state();
+        std::vector<std::uint64_t> skipped(row_.metrics());
+        row_.add({&row, 1}, batch, 0, *pool_, skipped);
+        return skipped.front() == 0;
+    }
+    [[nodiscard]] bool is_like(const Accumulator& other) const {
+        std::vector<std::string> names[2];
+        for (const ResultColumn& column : row_.make_result_columns()) {
+            names[0].push_back(column.name);
+        }
+        for (const ResultColumn& column : other.row_.make_result_columns()) {
+            names[1].push_back(column.name);
+        }
+        return state_.size() == other.state_.size() && layout_->types == other.layout_->types &&
+               names[0] == names[1];
+    }
+    [[nodiscard]] const ValueStatistics& statistics() const {
+        if (layout_->statistics == nullptr) {
+            throw Error(ErrorKind::kAggregation, "the accumulator keeps no such statistic");
+        }
+        return *layout_->statistics;
+    }
     [[nodiscard]] std::byte* state() noexcept { return reinterpret_cast<std::byte*>(state_.data()); }
     [[nodiscard]] const std::byte* state() const noexcept {
         return reinterpret_cast<const std::byte*>(state_.data());
     }
 
-    Metric metric_;
+    std::shared_ptr<const Layout> layout_;
+    MetricRow row_;
     std::unique_ptr<SizeClassPool> pool_ = std::make_unique<SizeClassPool>();
     std::vector<std::uint64_t> state_;
 };
@@ -77,13 +213,18 @@ private:
 
 void bind_aggregates(py::module_& module) {
     py::class_<Accumulator>(module, "Accumulator", "What an aggregator keeps of the values added to it.")
-        .def(py::init<const std::string&, const std::vector<AggregationTuple>&>(), py::arg("type"),
-             py::arg("aggregations"))
+        .def(py::init<const py::list&, const std::vector<std::string>&, std::size_t>(), py::arg("metrics"),
+             py::arg("types"), py::arg("labels") = 0)
         .def("add", &Accumulator::add_int, py::arg("value").noconvert(),
              "Takes a value; False if it is not usable.")
         .def("add", &Accumulator::add, py::arg("value"), "Takes a value; False if it is not finite.")
+        .def("add_record", &Accumulator::add_record, py::arg("numbers"), py::arg("labels"),
+             py::arg("time") = py::none(),
+             "Takes a value of each field, numbers first; False if it is not usable.")
         .def("merge", &Accumulator::merge, py::arg("other"), "Adds everything that the other one holds.")
         .def("copy", &Accumulator::copy)
+        .def("results", &Accumulator::results, py::arg("window") = py::none(),
+             "{result: value}; rates need the window, (start, end) in microseconds.")
         .def("encode", &Accumulator::encode, "Bytes that decode() restores exactly.")
         .def("decode", &Accumulator::decode, py::arg("encoded"), "Replaces the content by encoded bytes.")
         .def_property_readonly("count", &Accumulator::count)

@@ -2,17 +2,16 @@
 
 #include <memory>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "bindings/metrics.hpp"
 #include "bindings/plan.hpp"
+#include "bindings/settings.hpp"
 #include "bindings/triggers.hpp"
 
 namespace llmopt_stream::bindings {
 namespace {
-
-using MetricTuple = std::tuple<std::size_t, std::vector<AggregationTuple>>;
 
 /// `assign([time, …])` gives for each time its windows as (start, end).
 class PythonAssigner final : public UserAssigner {
@@ -37,11 +36,6 @@ private:
     py::object assign_;
 };
 
-template <typename Value>
-Value setting(const py::dict& settings, const char* name) {
-    return settings[name].cast<Value>();
-}
-
 }  // namespace
 
 BranchPlan branch_of(const py::dict& settings) {
@@ -64,9 +58,10 @@ BranchPlan branch_of(const py::dict& settings) {
     if (const py::object assigner = settings["assigner"]; !assigner.is_none()) {
         branch.assigner = std::make_shared<PythonAssigner>(assigner);
     }
-    for (const auto& [column, aggregations] : setting<std::vector<MetricTuple>>(settings, "metrics")) {
-        branch.metrics.push_back({column, aggregations_of(aggregations)});
+    for (const py::handle metric : settings["metrics"]) {
+        branch.metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric)));
     }
+    branch.result_order = setting<std::vector<std::size_t>>(settings, "result_order");
     return branch;
 }
 

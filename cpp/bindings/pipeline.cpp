@@ -252,12 +252,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
     for (const py::handle branch : branches) {
-        BranchPlan& added = plan.branches.emplace_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
-        for (MetricPlan& metric : added.metrics) {
-            for (Aggregation& aggregation : metric.aggregations) {
-                aggregation.field = plan.schema.values.at(metric.column).path;
-            }
-        }
+        plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
     }
     std::tie(plan.watermark.max_out_of_orderness, plan.watermark.interval, plan.watermark.idle_timeout,
              plan.watermark.flush_timeout) = watermark;

@@ -20,15 +20,20 @@ Value lookup(const std::array<std::pair<std::string_view, Value>, size>& names, 
     throw Error(ErrorKind::kConfiguration, std::string(what) + ": '" + name + "' is not known");
 }
 
-constexpr std::array<std::pair<std::string_view, AggregationKind>, 8> kAggregations{{
+constexpr std::array<std::pair<std::string_view, AggregationKind>, 13> kAggregations{{
     {"count", AggregationKind::kCount},
     {"sum", AggregationKind::kSum},
     {"average", AggregationKind::kAverage},
     {"min", AggregationKind::kMin},
     {"max", AggregationKind::kMax},
+    {"range", AggregationKind::kRange},
+    {"variance", AggregationKind::kVariance},
+    {"variance_sample", AggregationKind::kVarianceSample},
     {"stddev", AggregationKind::kStddev},
     {"stddev_sample", AggregationKind::kStddevSample},
     {"percentile", AggregationKind::kPercentile},
+    {"rate", AggregationKind::kRate},
+    {"sum_rate", AggregationKind::kSumRate},
 }};
 constexpr std::array<std::pair<std::string_view, FieldType>, 2> kFieldTypes{{
     {"float64", FieldType::kFloat64},
@@ -53,12 +58,8 @@ constexpr std::array<std::pair<std::string_view, TimeUnit>, 5> kTimeUnits{{
 
 }  // namespace
 
-std::vector<Aggregation> aggregations_of(const std::vector<AggregationTuple>& tuples) {
-    std::vector<Aggregation> aggregations;
-    for (const auto& [kind, percentile, result_name] : tuples) {
-        aggregations.push_back({lookup(kAggregations, kind, "aggregation"), percentile, result_name});
-    }
-    return aggregations;
+AggregationKind aggregation_kind_of(const std::string& name) {
+    return lookup(kAggregations, name, "aggregation");
 }
 
 FieldType field_type_of(const std::string& name) { return lookup(kFieldTypes, name, "type"); }

@@ -10,12 +10,29 @@
 namespace llmopt_stream::bindings {
 namespace {
 
-py::object python_value(const ResultColumn& column, std::size_t pane) {
-    if (column.present[pane] == 0) {
-        return py::none();
-    }
-    return column.type == FieldType::kInt64 ? py::object(py::int_(column.int64[pane]))
-                                            : py::object(py::float_(column.float64[pane]));
+py::object nested_value(const ResultValue& result) {
+    return std::visit(
+        [](const auto& value) -> py::object {
+            using Value = std::decay_t<decltype(value)>;
+            if constexpr (std::is_same_v<Value, std::monostate>) {
+                return py::none();
+            } else if constexpr (std::is_same_v<Value, ResultList>) {
+                py::list list;
+                for (const ResultValue& item : value) {
+                    list.append(nested_value(item));
+                }
+                return list;
+            } else if constexpr (std::is_same_v<Value, ResultFields>) {
+                py::dict fields;
+                for (const auto& [name, field] : value) {
+                    fields[py::str(name)] = nested_value(field);
+                }
+                return fields;
+            } else {
+                return py::cast(value);
+            }
+        },
+        result.value);
 }
 
 /// (start, end, key values, {result: value}, timing, index, is_last, [(start, end)])
@@ -62,6 +79,17 @@ py::capsule arrow_stream(const NamedPanes& self, const py::object&) {
 }
 
 }  // namespace
+
+py::object python_value(const ResultColumn& column, std::size_t pane) {
+    if (column.present[pane] == 0) {
+        return py::none();
+    }
+    switch (column.type) {
+        case ResultType::kInt64: return py::int_(column.int64[pane]);
+        case ResultType::kNested: return nested_value(column.nested[pane]);
+        default: return py::float_(column.float64[pane]);
+    }
+}
 
 py::tuple key_tuple(std::string_view encoded) {
     const std::vector<KeyValue> values = key_encoding::decode(encoded);

@@ -25,20 +25,20 @@ Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared)
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
     // An operator checks what nobody else knows.
-    output_.panes.results = ShardedOperator(plan_.window, sources(declared), 1).make_result_columns();
+    output_.panes.results = ShardedOperator(plan_.window, metrics(declared), 1).make_result_columns();
 }
 
-std::vector<MetricRow::Source> Branch::sources(const std::vector<FieldType>& types) const {
-    std::vector<MetricRow::Source> sources;
-    for (const MetricPlan& metric : plan_.metrics) {
-        sources.push_back({Metric(types[metric.column], metric.aggregations), metric.column});
+Metrics Branch::metrics(const std::vector<FieldType>& types) const {
+    Metrics metrics;
+    for (const MetricFactory& make : plan_.metrics) {
+        metrics.push_back(make(types));
     }
-    return sources;
+    return metrics;
 }
 
 void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
                           Timestamp now) {
-    operator_.emplace(plan_.window, sources(types), shards);
+    operator_.emplace(plan_.window, metrics(types), shards);
     output_.panes.results = operator_->make_result_columns();
     on_processing_time(now, 0);
     on_watermark(watermark, 0);
@@ -48,7 +48,7 @@ void Branch::change_types(const std::vector<FieldType>& types, std::size_t shard
     // Without a value, the state of a metric is encoded the same for every type.
     ByteWriter state;
     operator_->encode(state);
-    operator_.emplace(plan_.window, sources(types), shards);
+    operator_.emplace(plan_.window, metrics(types), shards);
     ByteReader in(state.bytes());
     operator_->decode(in);
     // Panes not yet taken have sums of no values, and nulls.
@@ -148,6 +148,11 @@ PaneTable Branch::take_panes() {
         column.clear();
     }
     std::swap(panes, output_.panes);
+    std::vector<ResultColumn> ordered;
+    for (const std::size_t column : plan_.result_order) {
+        ordered.push_back(std::move(panes.results[column]));
+    }
+    panes.results = std::move(ordered);
     counts_.panes += panes.size();
     return panes;
 }

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "aggregate/aggregation.hpp"
+#include "aggregate/metric_row.hpp"
 #include "pipeline/sharded_operator.hpp"
 #include "record/record_batch.hpp"
 #include "time/delay_histogram.hpp"
@@ -14,12 +15,9 @@
 
 namespace llmopt_stream {
 
-/// Several statistics of one value field.
-struct MetricPlan {
-    /// Index into Schema::values.
-    std::size_t column = 0;
-    std::vector<Aggregation> aggregations;
-};
+/// Makes a metric for value columns of these types.
+using MetricFactory =
+    std::function<std::shared_ptr<const Metric>(const std::vector<FieldType>& column_types)>;
 
 /// A user's way to say which windows records are in. It may throw.
 class UserAssigner {
@@ -37,7 +35,9 @@ struct BranchPlan {
     std::shared_ptr<UserAssigner> assigner;
     /// The value column, in seconds, where each record has a session gap of its own.
     std::optional<std::size_t> gap_column;
-    std::vector<MetricPlan> metrics;
+    std::vector<MetricFactory> metrics;
+    /// Which of the metrics' results, in their order, comes first in the output, which second, …
+    std::vector<std::size_t> result_order;
 };
 
 /// Where a branch's records went, and what it has put out.
@@ -98,7 +98,7 @@ public:
     void decode(ByteReader& in);
 
 private:
-    [[nodiscard]] std::vector<MetricRow::Source> sources(const std::vector<FieldType>& types) const;
+    [[nodiscard]] Metrics metrics(const std::vector<FieldType>& types) const;
     void count_output();
     /// The batch with what the windows need of each record.
     [[nodiscard]] RecordBatch with_windows(const RecordBatch& batch, Timestamp now);

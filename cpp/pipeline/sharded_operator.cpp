@@ -7,23 +7,13 @@
 namespace llmopt_stream {
 namespace {
 
-void append_row(ResultColumn& to, const ResultColumn& from, std::size_t pane) {
-    if (from.present[pane] == 0) {
-        to.append_null();
-    } else if (from.type == FieldType::kInt64) {
-        to.append(from.int64[pane]);
-    } else {
-        to.append(from.float64[pane]);
-    }
-}
-
 void append_pane(PaneTable& to, const PaneTable& from, std::size_t pane) {
     const std::uint64_t first = pane == 0 ? 0 : from.replaces_ends[pane - 1];
     to.append(from.key(pane), Interval{from.start[pane], from.end[pane]}, from.fired_at[pane],
               from.timing[pane], from.index[pane], from.is_last[pane] != 0,
               std::span(from.replaces).subspan(first, from.replaces_ends[pane] - first));
     for (std::size_t column = 0; column < to.results.size(); ++column) {
-        append_row(to.results[column], from.results[column], pane);
+        to.results[column].append(from.results[column], pane);
     }
 }
 
@@ -38,9 +28,11 @@ void empty(PaneTable& panes) {
 
 }  // namespace
 
-ShardedOperator::ShardedOperator(const WindowPlan& plan, const std::vector<MetricRow::Source>& metrics,
-                                 std::size_t shards)
-    : fires_in_order_(plan.trigger.is_default()), in_one_thread_(plan.trigger.asks_user()) {
+ShardedOperator::ShardedOperator(const WindowPlan& plan, const Metrics& metrics, std::size_t shards)
+    : fires_in_order_(plan.trigger.is_default()),
+      in_one_thread_(plan.trigger.asks_user() ||
+                     std::any_of(metrics.begin(), metrics.end(),
+                                 [](const auto& metric) { return metric->in_one_thread(); })) {
     for (std::size_t shard = 0; shard < shards; ++shard) {
         shards_.push_back(std::make_unique<Shard>(plan, MetricRow(metrics)));
         shards_.back()->out.panes.results = make_result_columns();

@@ -17,8 +17,7 @@ namespace llmopt_stream {
 class ShardedOperator {
 public:
     /// `shards` >= 1; one shard costs nothing over a WindowOperator.
-    ShardedOperator(const WindowPlan& plan, const std::vector<MetricRow::Source>& metrics,
-                    std::size_t shards);
+    ShardedOperator(const WindowPlan& plan, const Metrics& metrics, std::size_t shards);
 
     /// See WindowOperator. `pool` has a part for each shard; without one, shards take turns.
     void on_batch(const RecordBatch& batch, const BatchClock& clock, WorkerPool* pool, WindowOutput& out);
@@ -69,7 +68,7 @@ private:
 
     /// Whether one shard's panes come in the order of output anyway.
     const bool fires_in_order_;
-    /// A user's trigger runs in Python, one record after the other.
+    /// A user's trigger or aggregator runs in Python, one record after the other.
     const bool in_one_thread_;
     std::vector<std::unique_ptr<Shard>> shards_;
     std::vector<std::uint32_t> shard_of_key_;

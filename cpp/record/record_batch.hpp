@@ -21,6 +21,14 @@ struct ValueColumn {
     std::span<const std::uint8_t> present;
 };
 
+/// One field of all records of a batch as it is, whatever its type.
+struct LabelColumn {
+    /// Index into `values`.
+    std::span<const std::uint32_t> code;
+    /// Each encoded as a key of one field; null where the field is missing or no scalar.
+    const KeyDictionary* values = nullptr;
+};
+
 /// What flows: columns of the fields that the plan needs, in input order. The spans
 /// view memory of the decoder or of the Arrow array in `owner`; they are valid until
 /// the decoder is asked for its next batch.
@@ -32,6 +40,7 @@ struct RecordBatch {
     std::span<const std::uint32_t> key;
     const KeyDictionary* keys = nullptr;
     std::vector<ValueColumn> values;
+    std::vector<LabelColumn> labels;
     /// Where a session's gap differs from record to record: in microseconds, positive.
     std::span<const Duration> gap;
     /// Where the windows of each record are given: those of record i end at window_ends[i],

@@ -15,6 +15,7 @@ namespace {
 /// A column as Arrow wants it: bits for validity and booleans.
 struct Column {
     TableColumn source;
+    std::vector<std::shared_ptr<const Column>> children;
     std::size_t size = 0;
     std::vector<std::uint8_t> validity;
     std::vector<std::uint8_t> bits;
@@ -35,7 +36,7 @@ std::vector<std::uint8_t> packed(const std::vector<std::uint8_t>& flags) {
 }
 
 const char* format_of(const TableColumn& column) {
-    static constexpr const char* kFormats[] = {"tsu:UTC", "l", "g", "b", "u"};
+    static constexpr const char* kFormats[] = {"tsu:UTC", "l", "g", "b", "u", "+l", "+s"};
     static_assert(std::size(kFormats) == std::variant_size_v<decltype(TableColumn::data)>);
     return kFormats[column.data.index()];
 }
@@ -90,21 +91,38 @@ Children<Struct>& make_parent(Struct& out, std::size_t count) {
 
 using SharedColumn = std::shared_ptr<const Column>;
 
-void export_schema(const SharedColumn& column, ArrowSchema& out) {
-    out.private_data = new SharedColumn(column);
-    out.format = format_of(column->source);
-    out.name = column->source.name.c_str();
-    out.flags = column->source.nullable ? ARROW_FLAG_NULLABLE : 0;
-    out.release = release_owned<ArrowSchema, SharedColumn>;
-}
+/// What an exported column keeps alive, its exported children included.
+template <typename Struct>
+struct Owner {
+    explicit Owner(const SharedColumn& owned) : column(owned), children(owned->children.size()) {}
 
-struct ArrayOwner {
     SharedColumn column;
+    Children<Struct> children;
     std::array<const void*, 3> buffers{};
 };
 
+template <typename Struct>
+void release_column(Struct* self) {
+    release_children(*self);
+    release_owned<Struct, Owner<Struct>>(self);
+}
+
+void export_schema(const SharedColumn& column, ArrowSchema& out) {
+    auto* owner = new Owner<ArrowSchema>(column);
+    out.private_data = owner;
+    out.format = format_of(column->source);
+    out.name = column->source.name.c_str();
+    out.flags = column->source.nullable ? ARROW_FLAG_NULLABLE : 0;
+    out.release = release_column<ArrowSchema>;
+    out.n_children = static_cast<std::int64_t>(column->children.size());
+    out.children = owner->children.pointers.data();
+    for (std::size_t i = 0; i < column->children.size(); ++i) {
+        export_schema(column->children[i], owner->children.structs[i]);
+    }
+}
+
 void export_array(const SharedColumn& column, ArrowArray& out) {
-    auto* owner = new ArrayOwner{column, {}};
+    auto* owner = new Owner<ArrowArray>(column);
     out.length = static_cast<std::int64_t>(column->size);
     out.null_count = static_cast<std::int64_t>(column->null_count);
     out.n_buffers = 2;
@@ -118,14 +136,23 @@ void export_array(const SharedColumn& column, ArrowArray& out) {
                 owner->buffers[1] = data.offsets.data();
                 owner->buffers[2] = data.bytes.data();
                 out.n_buffers = 3;
+            } else if constexpr (std::is_same_v<Data, TableColumn::Lists>) {
+                owner->buffers[1] = data.offsets.data();
+            } else if constexpr (std::is_same_v<Data, TableColumn::Structs>) {
+                out.n_buffers = 1;
             } else {
                 owner->buffers[1] = data.values.data();
             }
         },
         column->source.data);
     out.buffers = owner->buffers.data();
-    out.release = release_owned<ArrowArray, ArrayOwner>;
+    out.release = release_column<ArrowArray>;
     out.private_data = owner;
+    out.n_children = static_cast<std::int64_t>(column->children.size());
+    out.children = owner->children.pointers.data();
+    for (std::size_t i = 0; i < column->children.size(); ++i) {
+        export_array(column->children[i], owner->children.structs[i]);
+    }
 }
 
 struct Stream {
@@ -195,6 +222,16 @@ Column to_column(TableColumn&& source, std::size_t rows) {
     if (const auto* booleans = std::get_if<TableColumn::Bools>(&source.data)) {
         column.bits = packed(booleans->values);
     }
+    const auto take_children = [&](std::vector<TableColumn>& children, std::size_t size) {
+        for (TableColumn& child : children) {
+            column.children.push_back(std::make_shared<const Column>(to_column(std::move(child), size)));
+        }
+    };
+    if (auto* const lists = std::get_if<TableColumn::Lists>(&source.data)) {
+        take_children(lists->items, static_cast<std::size_t>(lists->offsets.back()));
+    } else if (auto* const structs = std::get_if<TableColumn::Structs>(&source.data)) {
+        take_children(structs->fields, rows);
+    }
     column.source = std::move(source);
     return column;
 }
@@ -209,11 +246,21 @@ void TableColumn::Texts::append(std::string_view text) {
     offsets.push_back(static_cast<std::int32_t>(bytes.size()));
 }
 
+void TableColumn::Lists::end(std::size_t items_so_far) {
+    if (items_so_far > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
+        throw Error(ErrorKind::kPipeline, "the lists of a result table would have more than 2^31 items");
+    }
+    offsets.push_back(static_cast<std::int32_t>(items_so_far));
+}
+
 std::size_t TableColumn::size() const noexcept {
     return std::visit(
         [](const auto& data) -> std::size_t {
-            if constexpr (std::is_same_v<std::decay_t<decltype(data)>, Texts>) {
+            using Data = std::decay_t<decltype(data)>;
+            if constexpr (std::is_same_v<Data, Texts> || std::is_same_v<Data, Lists>) {
                 return data.offsets.empty() ? 0 : data.offsets.size() - 1;
+            } else if constexpr (std::is_same_v<Data, Structs>) {
+                return data.size;
             } else {
                 return data.values.size();
             }

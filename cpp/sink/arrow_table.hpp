@@ -38,9 +38,22 @@ struct TableColumn {
         /// Throws Error(kPipeline) when the column would pass 2 GiB, the limit of the type.
         void append(std::string_view text);
     };
+    /// list: list i has items [offsets[i], offsets[i + 1])
+    struct Lists {
+        std::vector<std::int32_t> offsets{0};
+        std::vector<TableColumn> items;  ///< exactly one
+
+        /// A list ends behind so many items of all lists. Throws Error(kPipeline) beyond 2^31 of them.
+        void end(std::size_t items_so_far);
+    };
+    /// struct
+    struct Structs {
+        std::size_t size = 0;
+        std::vector<TableColumn> fields;
+    };
 
     std::string name;
-    std::variant<Timestamps, Int64s, Float64s, Bools, Texts> data;
+    std::variant<Timestamps, Int64s, Float64s, Bools, Texts, Lists, Structs> data;
     /// 0 where a value is null; empty means that none is.
     std::vector<std::uint8_t> valid;
     /// Whether the field may hold nulls, as its schema tells consumers.

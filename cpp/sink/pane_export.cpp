@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "record/key.hpp"
+#include "sink/nested_column.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -96,13 +97,12 @@ TableColumn key_column(const std::string& name, const std::vector<std::vector<Ke
 }
 
 TableColumn result_column(const ResultColumn& result) {
-    TableColumn column{result.name, TableColumn::Float64s{}, result.present, true};
-    if (result.type == FieldType::kInt64) {
-        column.data = TableColumn::Int64s{result.int64};
-    } else {
-        column.data = TableColumn::Float64s{result.float64};
+    switch (result.type) {
+        case ResultType::kInt64:
+            return {result.name, TableColumn::Int64s{result.int64}, result.present, true};
+        case ResultType::kNested: return nested_column(result.name, result.nested, result.example);
+        default: return {result.name, TableColumn::Float64s{result.float64}, result.present, true};
     }
-    return column;
 }
 
 }  // namespace

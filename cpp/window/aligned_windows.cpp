@@ -218,7 +218,7 @@ void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, st
         // counted.
         std::byte* const row = alone.find_or_create(code);
         std::vector<std::uint64_t> counted(context_->row.metrics());
-        context_->row.add(std::span(&row, 1), batch.values, record, context_->pool, counted);
+        context_->row.add(std::span(&row, 1), batch, record, context_->pool, counted);
     }
     const Timestamp last_end = std::min(assigner_.last_end_of(t), watermark_);
     for (Timestamp end = first_unexpired_end_after(t); end <= last_end;

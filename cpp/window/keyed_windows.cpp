@@ -216,7 +216,7 @@ bool KeyedWindows::add(const RecordBatch& batch, std::size_t record, KeyInterner
     // The first window's row waits with those of other records; it is counted as aggregated then.
     pending_.push(windows_[taken_.front()].row);
     for (std::size_t at = 1; at < taken_.size(); ++at) {
-        context_->row.add(std::span(&windows_[taken_[at]].row, 1), batch.values, record, context_->pool,
+        context_->row.add(std::span(&windows_[taken_[at]].row, 1), batch, record, context_->pool,
                           skipped_twice_);
     }
     for (const Place place : taken_) {

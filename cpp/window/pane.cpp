@@ -32,9 +32,7 @@ void PaneTable::append(PaneTable&& later) {
     }
     append_all(replaces, later.replaces);
     for (std::size_t column = 0; column < results.size(); ++column) {
-        append_all(results[column].float64, later.results[column].float64);
-        append_all(results[column].int64, later.results[column].int64);
-        append_all(results[column].present, later.results[column].present);
+        results[column].append(later.results[column]);
     }
 }
 
@@ -55,12 +53,7 @@ void PaneTable::encode(ByteWriter& out) const {
             out.write(replaces[at].end);
         }
         for (const ResultColumn& column : results) {
-            out.write(column.present[pane]);
-            if (column.type == FieldType::kInt64) {
-                out.write(column.int64[pane]);
-            } else {
-                out.write(column.float64[pane]);
-            }
+            column.encode(pane, out);
         }
     }
 }
@@ -86,12 +79,7 @@ void PaneTable::decode(ByteReader& in) {
         append(encoded_key, window, position, static_cast<PaneTiming>(raw_timing), pane_index, last,
                superseded);
         for (ResultColumn& column : results) {
-            column.present.push_back(in.read<std::uint8_t>());
-            if (column.type == FieldType::kInt64) {
-                column.int64.push_back(in.read<std::int64_t>());
-            } else {
-                column.float64.push_back(in.read<double>());
-            }
+            column.decode(in);
         }
     }
 }

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "aggregate/aggregation.hpp"
+#include "aggregate/result_column.hpp"
 #include "record/time.hpp"
 #include "state/byte_codec.hpp"
 

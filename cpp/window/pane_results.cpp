@@ -45,7 +45,7 @@ std::string place_of(std::string_view key, const Interval& window) {
 void append_results(const MetricRow& row, const std::byte* state, std::string_view key,
                     const Interval& window, PaneTable& panes) {
     try {
-        row.append_results(state, panes.results);
+        row.append_results(state, window, panes.results);
     } catch (const Error& error) {
         for (ResultColumn& column : panes.results) {
             column.shrink(panes.size());

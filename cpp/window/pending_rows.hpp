@@ -22,7 +22,7 @@ public:
     /// Adds the records, each of which is aggregated with that; record `next` comes next.
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
         if (!rows_.empty()) {
-            context_->row.add(rows_, batch.values, first_, context_->pool, out.skipped_values);
+            context_->row.add(rows_, batch, first_, context_->pool, out.skipped_values);
             out.aggregated += rows_.size();
             rows_.clear();
         }

@@ -12,7 +12,6 @@
 from .aggregates import (
     Accumulator,
     AggregationState,
-    Aggregator,
     AverageAggregator,
     CompositeAggregator,
     CountAggregator,
@@ -22,6 +21,7 @@ from .aggregates import (
     StdDevAggregator,
     SumAggregator,
 )
+from .aggregator import Aggregator
 from .builder import StreamPipelineBuilder, create_pipeline
 from .columns import Column, col
 from .errors import (

@@ -24,8 +24,9 @@ class Accumulator:
     """
     def __init__(
         self,
-        type: str,
-        aggregations: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, str]],
+        metrics: list,
+        types: collections.abc.Sequence[str],
+        labels: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
     @typing.overload
     def add(self, value: int) -> bool:
@@ -36,6 +37,15 @@ class Accumulator:
     def add(self, value: typing.SupportsFloat | typing.SupportsIndex) -> bool:
         """
         Takes a value; False if it is not finite.
+        """
+    def add_record(
+        self,
+        numbers: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex | None],
+        labels: list,
+        time: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> bool:
+        """
+        Takes a value of each field, numbers first; False if it is not usable.
         """
     def average(self) -> None | int | float: ...
     def copy(self) -> Accumulator: ...
@@ -57,6 +67,14 @@ class Accumulator:
     def percentile(self, p: typing.SupportsFloat | typing.SupportsIndex) -> None | int | float:
         """
         Nearest rank, p in [0, 100].
+        """
+    def results(
+        self,
+        window: tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
+        | None = None,
+    ) -> dict:
+        """
+        {result: value}; rates need the window, (start, end) in microseconds.
         """
     def stddev(self) -> None | int | float:
         """

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._core import Accumulator
-from .errors import ConfigurationError
+from .aggregator import Aggregator
 from .events import GroupingKey
+from .metrics import NINE, CoreMetric, core_metrics_of, metric_of, parse_statistic
 from .results import AggregationResult, Pane
+from .units import Time, core_time
 from .windows import Window
 
 __all__ = [
     "NINE",
     "Accumulator",
     "AggregationState",
-    "Aggregator",
     "AverageAggregator",
     "CompositeAggregator",
     "CountAggregator",
@@ -27,96 +27,58 @@ __all__ = [
     "SumAggregator",
 ]
 
-NINE = ("count", "sum", "average", "min", "max", "stddev", "p50", "p95", "p99")
-"""What is computed where nothing else is asked for."""
 
-_KINDS = ("count", "sum", "average", "min", "max", "stddev", "stddev_sample")
-_ALIASES = {"avg": "average", "mean": "average", "std_dev": "stddev", "std": "stddev"}
-_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)", re.ASCII)
+class BuiltInAggregator(Aggregator):
+    """One that runs in C++."""
 
-
-class Statistic(NamedTuple):
-    """One statistic as the core takes it."""
-
-    kind: str
-    percentile: float
-    result_name: str
-
-
-def parse_statistic(name: object, *, prefix: str = "") -> Statistic:
-    """Reads a statistic's name: count, sum, average, min, max, stddev, stddev_sample or any pNN.
-
-    >>> parse_statistic("mean"), parse_statistic("p99.90", prefix="cost_")
-    (Statistic(kind='average', percentile=0.0, result_name='average'), \
-Statistic(kind='percentile', percentile=99.9, result_name='cost_p99.9'))
-    """
-    known = _ALIASES.get(name, name) if isinstance(name, str) else name
-    if known in _KINDS:
-        return Statistic(known, 0.0, prefix + known)
-    matched = _PERCENTILE.fullmatch(known) if isinstance(known, str) else None
-    if matched and float(matched[1]) <= 100:
-        number = matched[1].rstrip("0").rstrip(".") if "." in matched[1] else str(int(matched[1]))
-        return Statistic("percentile", float(matched[1]), f"{prefix}p{number}")
-    raise ConfigurationError(
-        f"aggregate: {name!r} is not a statistic; expected {', '.join(_KINDS)} or a percentile such as 'p95' or 'p99.9'"
-    )
-
-
-class Aggregator:
-    """Five methods that say how values become a result: `create_accumulator`, `add`, `merge`,
-    `get_result` and `name`. Merging the accumulators of two groups of values must give what
-    adding all values to one gives.
-    """
-
-    def create_accumulator(self) -> Any:
-        """An accumulator without values."""
-        raise NotImplementedError
-
-    def add(self, accumulator: Any, value: Any) -> None:
-        """Takes one value."""
-        raise NotImplementedError
-
-    def merge(self, a: Any, b: Any) -> Any:
-        """An accumulator of the values of both."""
-        raise NotImplementedError
-
-    def get_result(self, accumulator: Any) -> Any:
-        """What the accumulator's values amount to."""
-        raise NotImplementedError
-
-    def name(self) -> str:
-        """The result's name."""
-        raise NotImplementedError
-
-
-class _BuiltIn(Aggregator):
-    """Keeps only what its statistics need."""
-
-    _statistics: tuple[str, ...]
-    _name: str
+    def result_names(self) -> list[str]:
+        return [name for metric in self.core_metrics("value") for name in metric.results]
 
     def create_accumulator(self) -> Accumulator:
-        return Accumulator("float64", [parse_statistic(name) for name in self._statistics])
+        metrics = self.core_metrics("value")
+        fields = list(dict.fromkeys(name for metric in metrics for name in metric.fields))
+        labels = list(dict.fromkeys(name for metric in metrics for name in metric.labels))
+        settings = [metric.core_settings(fields, labels) for metric in metrics]
+        return Accumulator(settings, ["float64"] * len(fields), len(labels))
 
-    def add(self, accumulator: Accumulator, value: float) -> None:
-        """Takes one value; null, NaN and infinite values are skipped."""
-        if value is not None:
+    def add(self, accumulator: Accumulator, value: Any, *, time: Time | None = None) -> None:
+        """Takes one value; null, NaN and infinite values are skipped. First and last need its event time."""
+        if value is None:
+            return
+        if time is None:
             accumulator.add(value)
+        else:
+            accumulator.add_record([value], [], core_time(time, "add: time"))
 
     def merge(self, a: Accumulator, b: Accumulator) -> Accumulator:
         merged = a.copy()
         merged.merge(b)
         return merged
 
-    def get_result(self, accumulator: Accumulator) -> Accumulator:
+    def get_result(self, accumulator: Accumulator) -> Any:
         """The accumulator as it is now: read `.count`, `.sum`, `.average()`, … of it."""
         return accumulator.copy()
+
+
+class _Statistics(BuiltInAggregator):
+    """Keeps only what its statistics need; the accumulator has all of them, a pipeline shows `_shown`."""
+
+    _statistics: tuple[str, ...]
+    _shown: tuple[str, ...]
+    _name: str
+
+    def core_metrics(self, field: str, prefix: str = "") -> list[CoreMetric]:
+        return core_metrics_of(field, [parse_statistic(name, prefix=prefix) for name in self._shown])
+
+    def create_accumulator(self) -> Accumulator:
+        metrics = core_metrics_of("value", [parse_statistic(name) for name in self._statistics])
+        return Accumulator([metric.core_settings(["value"], []) for metric in metrics], ["float64"])
 
     def name(self) -> str:
         return self._name
 
 
-class CountAggregator(_BuiltIn):
+class CountAggregator(_Statistics):
     """Counts values.
 
     >>> aggregator = CountAggregator()
@@ -127,10 +89,11 @@ class CountAggregator(_BuiltIn):
     """
 
     _statistics = ("count",)
+    _shown = ("count",)
     _name = "count"
 
 
-class SumAggregator(_BuiltIn):
+class SumAggregator(_Statistics):
     """Sums values, compensated to about 32 digits. A sum that leaves a float's range (1.8e308) is infinite.
 
     >>> aggregator = SumAggregator()
@@ -142,10 +105,11 @@ class SumAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "sum")
+    _shown = ("sum",)
     _name = "sum"
 
 
-class AverageAggregator(_BuiltIn):
+class AverageAggregator(_Statistics):
     """The mean of the values; infinite where their sum is.
 
     >>> aggregator = AverageAggregator()
@@ -157,10 +121,11 @@ class AverageAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "sum", "average")
+    _shown = ("average",)
     _name = "average"
 
 
-class MinAggregator(_BuiltIn):
+class MinAggregator(_Statistics):
     """The smallest value.
 
     >>> aggregator = MinAggregator()
@@ -172,10 +137,11 @@ class MinAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "min")
+    _shown = ("min",)
     _name = "min"
 
 
-class MaxAggregator(_BuiltIn):
+class MaxAggregator(_Statistics):
     """The greatest value.
 
     >>> aggregator = MaxAggregator()
@@ -187,10 +153,11 @@ class MaxAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "max")
+    _shown = ("max",)
     _name = "max"
 
 
-class StdDevAggregator(_BuiltIn):
+class StdDevAggregator(_Statistics):
     """The standard deviation: `stddev()` of the population, `stddev_sample()` of a sample.
 
     It is infinite where the sum of the squares leaves a float's range, as n values of 1.3e154 / √n do.
@@ -204,10 +171,11 @@ class StdDevAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "average", "stddev", "stddev_sample")
+    _shown = ("stddev",)
     _name = "stddev"
 
 
-class PercentileAggregator(_BuiltIn):
+class PercentileAggregator(_Statistics):
     """Percentiles by nearest rank: exact up to 64 values, beyond that from a log-bucket histogram
     within 1 % of the value (DDSketch, Masson et al., VLDB 2019).
 
@@ -220,10 +188,11 @@ class PercentileAggregator(_BuiltIn):
     """
 
     _statistics = ("count", "p50", "p95", "p99")
+    _shown = ("p50", "p95", "p99")
     _name = "percentile"
 
 
-class CompositeAggregator(_BuiltIn):
+class CompositeAggregator(BuiltInAggregator):
     """Several statistics in one pass.
 
     >>> aggregator = CompositeAggregator(["count", "average", "p95"])
@@ -234,23 +203,23 @@ class CompositeAggregator(_BuiltIn):
     {'count': 3, 'average': 20.0, 'p95': 30.0}
     """
 
-    _name = "composite"
+    def __init__(self, aggregations: Sequence[str | Aggregator] = NINE) -> None:
+        self._aggregations = tuple(aggregations)
+        metric_of("value", self._aggregations)  # refuses what is unknown
 
-    def __init__(self, aggregations: Sequence[str] = NINE) -> None:
-        self._statistics = tuple(aggregations)
-        self._parsed = [parse_statistic(name) for name in self._statistics]
+    def core_metrics(self, field: str, prefix: str = "") -> list[CoreMetric]:
+        return metric_of(field, self._aggregations, prefix).core_metrics()
 
-    def get_result(self, accumulator: Accumulator) -> dict[str, Any]:  # type: ignore[override]
+    def result_names(self) -> list[str]:
+        return metric_of("value", self._aggregations).result_names()
+
+    def get_result(self, accumulator: Accumulator) -> dict[str, Any]:
         """The statistics by name."""
-        return {each.result_name: result_of(accumulator, each) for each in self._parsed}
+        results = accumulator.results()
+        return {name: results[name] for name in self.result_names()}
 
-
-def result_of(accumulator: Accumulator, statistic: Statistic) -> int | float | None:
-    """One statistic of an accumulator."""
-    if statistic.kind == "percentile":
-        return accumulator.percentile(statistic.percentile)
-    value = getattr(accumulator, statistic.kind)
-    return value() if callable(value) else value  # type: ignore[no-any-return]
+    def name(self) -> str:
+        return "composite"
 
 
 class AggregationState:

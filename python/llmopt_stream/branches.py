@@ -6,29 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .aggregates import NINE, Statistic, parse_statistic
 from .columns import Column
 from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
 from .late import LateEventHandler
+from .metrics import NINE, CoreMetric, Metric, metric_of
 from .sinks import Sink
 from .triggers import EventTimeTrigger, WindowTrigger, asks_user, core_trigger, kept_after_end
 from .units import duration_text
 from .windows import Window, WindowAssigner, WindowSpec, WindowType
 
-__all__ = ["DEFAULT_TRIGGER", "GAP_FIELD", "Branch", "Metric"]
+__all__ = ["DEFAULT_TRIGGER", "GAP_FIELD", "Branch"]
 
 DEFAULT_TRIGGER = EventTimeTrigger()
 
 GAP_FIELD = "session gap"
 """Under this name records come with what a gap callable said of them."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Several statistics of one field."""
-
-    field: str
-    statistics: tuple[Statistic, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,11 @@ class Branch:
 
     def all_metrics(self) -> tuple[Metric, ...]:
         """The metrics asked for, or the nine statistics of the field `value`."""
-        return self.metrics or (Metric("value", tuple(parse_statistic(name) for name in NINE)),)
+        return self.metrics or (metric_of("value", NINE),)
+
+    def core_metrics(self) -> list[CoreMetric]:
+        """What the core computes for all metrics, in order."""
+        return [core for metric in self.all_metrics() for core in metric.core_metrics()]
 
     def gap_field(self) -> str | None:
         """Where each record's session gap is, if it has one of its own."""
@@ -69,8 +65,16 @@ class Branch:
     def value_fields(self) -> list[str]:
         """Every field that numbers are read from."""
         gap_field = self.gap_field()
-        names = [*(metric.field for metric in self.all_metrics()), *([gap_field] if gap_field else [])]
-        return list(dict.fromkeys(names))
+        names = [name for metric in self.core_metrics() for name in metric.fields]
+        return list(dict.fromkeys([*names, *([gap_field] if gap_field else [])]))
+
+    def label_fields(self) -> list[str]:
+        """Every field that is read as it is."""
+        return list(dict.fromkeys(name for metric in self.core_metrics() for name in metric.labels))
+
+    def result_names(self) -> list[str]:
+        """In the order in which they were asked for."""
+        return [name for metric in self.all_metrics() for name in metric.result_names()]
 
     @property
     def uses_clock(self) -> bool:
@@ -97,10 +101,12 @@ class Branch:
             )
         return of_window if of_window is not None else of_handler or 0
 
-    def core_settings(self, fields: list[str], *, collect_late: bool) -> dict[str, Any]:
-        """As the core takes them; `fields` are the schema's values."""
+    def core_settings(self, fields: list[str], labels: list[str], *, collect_late: bool) -> dict[str, Any]:
+        """As the core takes them; `fields` are the schema's values, `labels` its labels."""
         spec = self.spec
         gap_field = self.gap_field()
+        metrics = self.core_metrics()
+        computed = [name for metric in metrics for name in metric.results]
         if spec.type is WindowType.COUNT and self.trigger != DEFAULT_TRIGGER:
             raise ConfigurationError(
                 "with_trigger: count windows fire when they are full; for other rules use with_global_window()"
@@ -120,9 +126,8 @@ class Branch:
             "discarding": self.accumulation == "discarding",
             "collect_late": collect_late,
             "assigner": _Assigned(self.window) if spec.type is WindowType.CUSTOM and self.window else None,
-            "metrics": [
-                (fields.index(metric.field), list(metric.statistics)) for metric in self.all_metrics()
-            ],
+            "metrics": [metric.core_settings(fields, labels) for metric in metrics],
+            "result_order": [computed.index(name) for name in self.result_names()],
         }
 
     def fingerprint(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +147,7 @@ class Branch:
         window = "none yet" if self.window is None else f"{self.window.spec}, {self.accumulation}"
         stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
         for metric in self.all_metrics():
-            names = ", ".join(statistic.result_name for statistic in metric.statistics)
+            names = ", ".join(metric.result_names())
             kind = types.get(metric.field, "float64")
             stages.append(("aggregate", f"{metric.field} ({kind}): {names}", "C++"))
         if self.side_output is not None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._html import text_html
-from .aggregates import NINE, parse_statistic
-from .branches import Branch, Metric
+from .aggregator import Aggregator
+from .branches import Branch
 from .columns import Column, field_path
 from .errors import ConfigurationError
 from .late import LateEventHandler
+from .metrics import NINE, metric_of
 from .pipeline import StreamPipeline
 from .plan import Plan
 from .push_session import PushSession
@@ -223,21 +224,25 @@ class StreamPipelineBuilder:
         return self._but_branch(accumulation=mode)
 
     def aggregate(
-        self, field: str = "value", aggregations: Sequence[str] | str = NINE, *, prefix: str = ""
+        self,
+        field: str = "value",
+        aggregations: Sequence[str | Aggregator] | str | Aggregator = NINE,
+        *,
+        prefix: str = "",
     ) -> StreamPipelineBuilder:
-        """Statistics of a field: count, sum, average, min, max, stddev, stddev_sample and any percentile
-        such as "p95" or "p99.9". Repeat it for further fields, with a prefix for their results' names.
+        """Statistics of a field: count, sum, average, min, max, range, variance, stddev (variance_sample,
+        stddev_sample), skewness, kurtosis, any percentile such as "p95" or "p99.9", first and last by event
+        time, rate (values per second of the window), sum_rate; and aggregators. Repeat it for further fields,
+        with a prefix for their results' names.
 
         Values that are null, not finite or no numbers are skipped and counted; `count` counts the values taken.
         """
-        names = [aggregations] if isinstance(aggregations, str) else list(aggregations)
+        names = [aggregations] if isinstance(aggregations, str | Aggregator) else list(aggregations)
         if not names:
             raise ConfigurationError(
                 "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
             )
-        metric = Metric(
-            field_path(field, "aggregate"), tuple(parse_statistic(name, prefix=prefix) for name in names)
-        )
+        metric = metric_of(field_path(field, "aggregate"), names, prefix)
         return self._but_branch(metrics=(*self._branch.metrics, metric))
 
     def branch(self, name: str) -> StreamPipelineBuilder:
@@ -318,13 +323,13 @@ class StreamPipelineBuilder:
         for branch in plan.branches:
             taken = [*_TABLE_COLUMNS, *plan.key]
             for metric in branch.all_metrics():
-                for statistic in metric.statistics:
-                    if statistic.result_name in taken:
+                for name in metric.result_names():
+                    if name in taken:
                         raise ConfigurationError(
-                            f"aggregate: two columns of the result would be called {statistic.result_name!r}; "
+                            f"aggregate: two columns of the result would be called {name!r}; "
                             f"give the metric of {metric.field!r} another prefix="
                         )
-                    taken.append(statistic.result_name)
+                    taken.append(name)
         return self
 
     def build(self) -> StreamPipeline:

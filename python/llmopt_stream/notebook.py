@@ -8,11 +8,11 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-from .aggregates import NINE
 from .builder import create_pipeline
 from .errors import ProcessorWarning
 from .intake import Intake
 from .losses import losses
+from .metrics import NINE
 from .results import ResultTable
 from .run_summary import RunSummary
 from .sources import source_of

@@ -50,9 +50,13 @@ class Plan:
         """Every field that numbers are read from."""
         return list(dict.fromkeys(name for branch in self.branches for name in branch.value_fields()))
 
+    def label_fields(self) -> list[str]:
+        """Every field that is read as it is."""
+        return list(dict.fromkeys(name for branch in self.branches for name in branch.label_fields()))
+
     def fields(self) -> list[str]:
         """Every field that is read."""
-        return list(dict.fromkeys([self.time_field, *self.key, *self.value_fields()]))
+        return list(dict.fromkeys([self.time_field, *self.key, *self.value_fields(), *self.label_fields()]))
 
     @property
     def collects_late(self) -> bool:
@@ -97,7 +101,9 @@ class Plan:
         declared = {**types_of_event(self.event_type), **self.schema}
         gaps = {branch.gap_field() for branch in self.branches}
         branches = [
-            branch.core_settings(fields, collect_late=collect_late or branch.side_output is not None)
+            branch.core_settings(
+                fields, self.label_fields(), collect_late=collect_late or branch.side_output is not None
+            )
             for branch in self.branches
         ]
         settings: dict[str, Any] = {

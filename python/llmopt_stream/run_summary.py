@@ -48,10 +48,15 @@ class RunSummary:
         """From the core's counters."""
         counts = intake.counts()
         skipped: dict[str, int] = {}
-        metrics = [metric for branch in plan.branches for metric in branch.all_metrics()]
-        for metric, count in zip(metrics, counts["skipped_values"], strict=True):
+        fields = [
+            metric.field
+            for branch in plan.branches
+            for metric in branch.all_metrics()
+            for _ in metric.core_metrics()
+        ]
+        for name, count in zip(fields, counts["skipped_values"], strict=True):
             if count:
-                skipped[metric.field] = max(count, skipped.get(metric.field, 0))
+                skipped[name] = max(count, skipped.get(name, 0))
         return cls(
             records_in=counts["records_in"],
             aggregated=counts["aggregated"],

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregate/value_statistics.hpp"
 #include "pipeline/pipeline.hpp"
 #include "record/batch_builder.hpp"
 #include "record/error.hpp"
@@ -33,12 +34,16 @@ PipelinePlan plan(WindowKind kind, bool integers, bool early = false) {
         branch.window.trigger.early.emplace_back().kind = TriggerKind::kCount;
         branch.window.trigger.early.front().count = 5;
     }
-    branch.metrics = {{0,
-                       {{AggregationKind::kCount, 0, "count"},
-                        {AggregationKind::kSum, 0, "sum"},
-                        {AggregationKind::kStddev, 0, "stddev"},
-                        {AggregationKind::kMin, 0, "min"},
-                        {AggregationKind::kPercentile, 99, "p99"}}}};
+    branch.metrics = {[](const std::vector<FieldType>& types) {
+        return std::make_shared<const ValueStatistics>(
+            0, types[0],
+            std::vector<Aggregation>{{AggregationKind::kCount, 0, "count"},
+                                     {AggregationKind::kSum, 0, "sum"},
+                                     {AggregationKind::kStddev, 0, "stddev"},
+                                     {AggregationKind::kMin, 0, "min"},
+                                     {AggregationKind::kPercentile, 99, "p99"}});
+    }};
+    branch.result_order = {0, 1, 2, 3, 4};
     result.watermark.max_out_of_orderness = 3;
     return result;
 }

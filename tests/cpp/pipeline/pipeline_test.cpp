@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "aggregate/value_statistics.hpp"
 #include "pipeline/parallel_ndjson.hpp"
 #include "record/batch_builder.hpp"
 #include "record/error.hpp"
@@ -27,8 +28,13 @@ PipelinePlan plan(WindowKind kind, std::size_t parallelism) {
     branch.window.gap = 500'000;
     branch.window.allowed_lateness = kind == WindowKind::kCount ? 0 : 2'000'000;
     branch.window.collect_late = true;
-    branch.metrics = {
-        {0, {{AggregationKind::kCount, 0, "count"}, {AggregationKind::kPercentile, 95, "p95"}}}};
+    branch.metrics = {[](const std::vector<FieldType>& types) {
+        return std::make_shared<const ValueStatistics>(
+            0, types[0],
+            std::vector<Aggregation>{{AggregationKind::kCount, 0, "count"},
+                                     {AggregationKind::kPercentile, 95, "p95"}});
+    }};
+    branch.result_order = {0, 1};
     result.watermark.max_out_of_orderness = 1'000'000;
     result.parallelism = parallelism;
     return result;

@@ -10,8 +10,8 @@ namespace {
 /// A table of one pane per key.
 PaneTable panes_of(const std::vector<std::vector<KeyValue>>& keys) {
     PaneTable panes;
-    panes.results.push_back({"count", FieldType::kInt64, {}, {}, {}});
-    panes.results.push_back({"p99", FieldType::kFloat64, {}, {}, {}});
+    panes.results.push_back({"count", ResultType::kInt64});
+    panes.results.push_back({"p99", ResultType::kFloat64});
     for (std::size_t pane = 0; pane < keys.size(); ++pane) {
         std::string encoded;
         for (const KeyValue& value : keys[pane]) {

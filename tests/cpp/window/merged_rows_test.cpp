@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "aggregate/value_statistics.hpp"
 #include "record/key.hpp"
 
 namespace llmopt_stream {
@@ -14,22 +15,22 @@ namespace {
 class MergedRowsTest : public ::testing::Test {
 protected:
     static MetricRow make_row() {
-        std::vector<MetricRow::Source> sources;
-        sources.push_back({Metric(FieldType::kFloat64, {{AggregationKind::kSum, 0, "sum"},
-                                                        {AggregationKind::kPercentile, 50, "p50"}}),
-                           0});
-        return MetricRow(std::move(sources));
+        return MetricRow({std::make_shared<const ValueStatistics>(
+            0, FieldType::kFloat64,
+            std::vector<Aggregation>{{AggregationKind::kSum, 0, "sum"},
+                                     {AggregationKind::kPercentile, 50, "p50"}})});
     }
     KeyInterner::Code code(const std::string& key) { return context_.keys.intern(key, hash_key(key)); }
     void add(Slice& slice, const std::string& key, double value) {
         std::byte* const row = slice.find_or_create(code(key));
         std::vector<std::uint64_t> skipped(1);
-        context_.row.add({&row, 1}, {ValueColumn{FieldType::kFloat64, {&value, 1}, {}, {}}}, 0, context_.pool,
-                         skipped);
+        RecordBatch batch;
+        batch.values = {ValueColumn{FieldType::kFloat64, {&value, 1}, {}, {}}};
+        context_.row.add({&row, 1}, batch, 0, context_.pool, skipped);
     }
     double sum(const MergedRows& rows, const std::string& key) {
         std::vector<ResultColumn> results = context_.row.make_result_columns();
-        context_.row.append_results(rows.row(rows.index().find(code(key))), results);
+        context_.row.append_results(rows.row(rows.index().find(code(key))), Interval{0, 1}, results);
         return results[0].float64[0];
     }
 

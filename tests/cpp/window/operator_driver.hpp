@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "aggregate/metric_row.hpp"
+#include "aggregate/value_statistics.hpp"
 #include "record/key_dictionary.hpp"
 #include "window/window_operator.hpp"
 
@@ -19,8 +20,8 @@ struct Record {
 /// A pane as text: "key [start,end) sum=… count=… timing#index last".
 [[nodiscard]] inline std::string pane_text(const PaneTable& panes, std::size_t pane) {
     const auto text = [&](const ResultColumn& column) {
-        return column.type == FieldType::kInt64 ? std::to_string(column.int64[pane])
-                                                : std::to_string(static_cast<long>(column.float64[pane]));
+        return column.type == ResultType::kInt64 ? std::to_string(column.int64[pane])
+                                                 : std::to_string(static_cast<long>(column.float64[pane]));
     };
     const char* const timing = panes.timing[pane] == PaneTiming::kOnTime  ? "on_time"
                                : panes.timing[pane] == PaneTiming::kEarly ? "early"
@@ -122,11 +123,10 @@ public:
 
 private:
     [[nodiscard]] static MetricRow row() {
-        std::vector<MetricRow::Source> sources;
-        sources.push_back({Metric(FieldType::kFloat64,
-                                  {{AggregationKind::kCount, 0, "count"}, {AggregationKind::kSum, 0, "sum"}}),
-                           0});
-        return MetricRow(std::move(sources));
+        return MetricRow({std::make_shared<const ValueStatistics>(
+            0, FieldType::kFloat64,
+            std::vector<Aggregation>{{AggregationKind::kCount, 0, "count"},
+                                     {AggregationKind::kSum, 0, "sum"}})});
     }
 
     WindowPlan plan_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "aggregate/value_statistics.hpp"
 #include "record/key_dictionary.hpp"
 #include "window/aligned_window_assigner.hpp"
 #include "window/window_operator.hpp"
@@ -25,24 +26,23 @@ struct Event {
 };
 using Events = std::vector<Event>;
 
-Metric make_metric(FieldType type) {
-    return Metric(type, {{AggregationKind::kCount, 0, "count"},
-                         {AggregationKind::kMin, 0, "min"},
-                         {AggregationKind::kMax, 0, "max"},
-                         {AggregationKind::kPercentile, 50, "p50"},
-                         {AggregationKind::kPercentile, 99, "p99"},
-                         {AggregationKind::kSum, 0, "sum"},
-                         {AggregationKind::kAverage, 0, "average"},
-                         {AggregationKind::kStddev, 0, "stddev"}});
+std::shared_ptr<const Metric> make_metric(std::size_t column, FieldType type) {
+    return std::make_shared<const ValueStatistics>(
+        column, type,
+        std::vector<Aggregation>{{AggregationKind::kCount, 0, "count"},
+                                 {AggregationKind::kMin, 0, "min"},
+                                 {AggregationKind::kMax, 0, "max"},
+                                 {AggregationKind::kPercentile, 50, "p50"},
+                                 {AggregationKind::kPercentile, 99, "p99"},
+                                 {AggregationKind::kSum, 0, "sum"},
+                                 {AggregationKind::kAverage, 0, "average"},
+                                 {AggregationKind::kStddev, 0, "stddev"}});
 }
 constexpr std::size_t kExactStatistics = 5;  // the first of them, of floats
 constexpr std::size_t kStatistics = 8;
 
 MetricRow make_row() {
-    std::vector<MetricRow::Source> sources;
-    sources.push_back({make_metric(FieldType::kFloat64), 0});
-    sources.push_back({make_metric(FieldType::kInt64), 1});
-    return MetricRow(std::move(sources));
+    return MetricRow({make_metric(0, FieldType::kFloat64), make_metric(1, FieldType::kInt64)});
 }
 
 std::int64_t integer_of(double value) { return static_cast<std::int64_t>(value * 1e6); }
@@ -177,11 +177,11 @@ void expect_panes(const PaneTable& panes, const std::vector<ExpectedPane>& expec
         const std::vector<std::byte*> rows(pane.values.size(), state.data());
         std::vector<std::uint64_t> skipped(2);
         row.create(state.data());
-        row.add(rows,
-                {ValueColumn{FieldType::kFloat64, pane.values, {}, {}},
-                 ValueColumn{FieldType::kInt64, {}, integers, {}}},
-                0, pool, skipped);
-        row.append_results(state.data(), results);
+        RecordBatch batch;
+        batch.values = {ValueColumn{FieldType::kFloat64, pane.values, {}, {}},
+                        ValueColumn{FieldType::kInt64, {}, integers, {}}};
+        row.add(rows, batch, 0, pool, skipped);
+        row.append_results(state.data(), pane.window, results);
         row.destroy(state.data(), pool);
     }
     for (std::size_t pane = 0; pane < panes.size(); ++pane) {
@@ -195,7 +195,7 @@ void expect_panes(const PaneTable& panes, const std::vector<ExpectedPane>& expec
         }
         for (std::size_t column = 0; column < results.size(); ++column) {
             const ResultColumn& ours = panes.results[column];
-            if (ours.type == FieldType::kInt64) {
+            if (ours.type == ResultType::kInt64) {
                 ASSERT_EQ(ours.int64[pane], results[column].int64[pane]) << column << " of pane " << pane;
             } else if (column < kExactStatistics || column == kStatistics + 3 || column == kStatistics + 4) {
                 ASSERT_EQ(ours.float64[pane], results[column].float64[pane]) << column << " of pane " << pane;
@@ -323,8 +323,8 @@ TEST(SliceTree, OtherKeysChangeNoBitOfAKey) {
             for (std::size_t column = 0; column < whole.panes().results.size(); ++column) {
                 const ResultColumn& a = alone.panes().results[column];
                 const ResultColumn& b = whole.panes().results[column];
-                ASSERT_TRUE(a.type == FieldType::kInt64 ? a.int64[next] == b.int64[pane]
-                                                        : a.float64[next] == b.float64[pane]);
+                ASSERT_TRUE(a.type == ResultType::kInt64 ? a.int64[next] == b.int64[pane]
+                                                         : a.float64[next] == b.float64[pane]);
             }
             ++next;
         }

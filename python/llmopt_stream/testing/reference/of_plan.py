@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from llmopt_stream.branches import Branch
-from llmopt_stream.branches import Metric as PlannedMetric
 from llmopt_stream.columns import Column
 from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.metrics import Metric as PlannedMetric
 from llmopt_stream.plan import Plan
 from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType

@@ -1,4 +1,4 @@
-#include "aggregate/metric.hpp"
+#include "aggregate/value_statistics.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,32 +8,28 @@
 
 #include "aggregate/compensated_sum.hpp"
 #include "aggregate/quantile_sketch.hpp"
+#include "aggregate/sum_codec.hpp"
 
 namespace llmopt_stream {
 
 namespace {
 
-MetricParts parts_of(const std::vector<Aggregation>& aggregations) {
-    MetricParts parts;
+ValueParts parts_of(const std::vector<Aggregation>& aggregations) {
+    ValueParts parts;
     for (const Aggregation& aggregation : aggregations) {
         parts.include(aggregation.kind);
     }
     return parts;
 }
 
-bool includes(MetricParts parts, AggregationKind kind) noexcept {
-    MetricParts with = parts;
+bool includes(ValueParts parts, AggregationKind kind) noexcept {
+    ValueParts with = parts;
     with.include(kind);
     return with == parts;
 }
 
-DoubleDouble to_double_double(Int128 value) noexcept {
-    const auto hi = static_cast<double>(value);
-    return {hi, static_cast<double>(value - static_cast<Int128>(hi))};
-}
-
 template <typename Value>
-void merge_extremes(std::byte* into, const std::byte* from, const MetricLayout& layout) noexcept {
+void merge_extremes(std::byte* into, const std::byte* from, const ValueLayout& layout) noexcept {
     store_part(into + layout.min,
                std::min(load_part<Value>(into + layout.min), load_part<Value>(from + layout.min)));
     store_part(into + layout.max,
@@ -46,31 +42,27 @@ void merge_sums(std::byte* into, const std::byte* from) noexcept {
     store_part(into, sum);
 }
 
-void encode_sum(const std::byte* part, ByteWriter& out) {
-    const DoubleDouble parts = load_part<CompensatedSum>(part).raw_parts();
-    out.write(parts.hi);
-    out.write(parts.lo);
-}
-
-CompensatedSum decode_sum(ByteReader& in) {
-    DoubleDouble parts;
-    parts.hi = in.read<double>();
-    parts.lo = in.read<double>();
-    // An infinite sum has a low part that means nothing.
-    if (std::isnan(parts.hi) || (std::isfinite(parts.hi) && std::isnan(parts.lo))) {
-        ByteReader::corrupt("a sum is not a number");
+std::int64_t fitting(Int128 value, const char* what, const Aggregation& aggregation) {
+    if (value < std::numeric_limits<std::int64_t>::min() ||
+        value > std::numeric_limits<std::int64_t>::max()) {
+        const std::string& field = aggregation.field;
+        throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name + "': the " + what +
+                                                 " of an integer column" +
+                                                 (field.empty() ? "" : ", field '" + field + "',") +
+                                                 " does not fit into 64 bits; declare the field as a float");
     }
-    return CompensatedSum(parts);
+    return static_cast<std::int64_t>(value);
 }
 
 }  // namespace
 
-Metric::Metric(FieldType type, std::vector<Aggregation> aggregations)
-    : type_(type),
+ValueStatistics::ValueStatistics(std::size_t column, FieldType type, std::vector<Aggregation> aggregations)
+    : column_(column),
+      type_(type),
       aggregations_(std::move(aggregations)),
       parts_(parts_of(aggregations_)),
       layout_(parts_),
-      add_(metric_add_function(type_, parts_)) {
+      add_(add_values_function(type_, parts_)) {
     for (const Aggregation& aggregation : aggregations_) {
         if (aggregation.kind != AggregationKind::kPercentile) {
             continue;
@@ -84,7 +76,7 @@ Metric::Metric(FieldType type, std::vector<Aggregation> aggregations)
     }
 }
 
-void Metric::create(std::byte* state) const noexcept {
+void ValueStatistics::create(std::byte* state) const noexcept {
     std::fill_n(state, layout_.bytes, std::byte{0});
     if (!parts_.extremes) {
         return;
@@ -98,7 +90,7 @@ void Metric::create(std::byte* state) const noexcept {
     }
 }
 
-void Metric::destroy(std::byte* state, SizeClassPool& pool) const noexcept {
+void ValueStatistics::destroy(std::byte* state, SizeClassPool& pool) const noexcept {
     if (parts_.sketch) {
         auto sketch = load_part<QuantileSketch>(state + layout_.sketch);
         sketch.destroy(pool);
@@ -106,12 +98,12 @@ void Metric::destroy(std::byte* state, SizeClassPool& pool) const noexcept {
     }
 }
 
-std::uint64_t Metric::add(std::span<std::byte* const> rows, std::size_t offset, const ValueColumn& column,
-                          std::size_t first, SizeClassPool& pool) const {
-    return add_(rows, offset, column, first, pool);
+std::uint64_t ValueStatistics::add(std::span<std::byte* const> rows, std::size_t offset,
+                                   const RecordBatch& batch, std::size_t first, SizeClassPool& pool) const {
+    return add_(rows, offset, batch.values[column_], first, pool);
 }
 
-bool Metric::add_one(std::byte* state, double value, SizeClassPool& pool) const {
+bool ValueStatistics::add_one(std::byte* state, double value, SizeClassPool& pool) const {
     if (is_integer()) {
         return false;
     }
@@ -120,7 +112,7 @@ bool Metric::add_one(std::byte* state, double value, SizeClassPool& pool) const 
     return add_({&state, 1}, 0, column, 0, pool) == 0;
 }
 
-bool Metric::add_one(std::byte* state, std::int64_t value, SizeClassPool& pool) const {
+bool ValueStatistics::add_one(std::byte* state, std::int64_t value, SizeClassPool& pool) const {
     if (!is_integer()) {
         return add_one(state, static_cast<double>(value), pool);
     }
@@ -130,7 +122,7 @@ bool Metric::add_one(std::byte* state, std::int64_t value, SizeClassPool& pool) 
     return add_({&state, 1}, 0, column, 0, pool) == 0;
 }
 
-void Metric::merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const {
+void ValueStatistics::merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const {
     store_part(into, count(into) + count(from));
     if (parts_.sum && is_integer()) {
         store_part(into + layout_.sum,
@@ -153,25 +145,23 @@ void Metric::merge(std::byte* into, const std::byte* from, SizeClassPool& pool) 
     }
 }
 
-void Metric::make_result_columns(std::vector<ResultColumn>& columns) const {
+void ValueStatistics::make_result_columns(std::vector<ResultColumn>& columns) const {
     for (const Aggregation& aggregation : aggregations_) {
         const AggregationKind kind = aggregation.kind;
-        const bool keeps_type =
-            kind == AggregationKind::kSum || kind == AggregationKind::kMin || kind == AggregationKind::kMax;
-        ResultColumn column;
-        column.name = aggregation.result_name;
-        column.type = kind == AggregationKind::kCount ? FieldType::kInt64
-                      : keeps_type                    ? type_
-                                                      : FieldType::kFloat64;
-        columns.push_back(std::move(column));
+        const bool keeps_type = kind == AggregationKind::kSum || kind == AggregationKind::kMin ||
+                                kind == AggregationKind::kMax || kind == AggregationKind::kRange;
+        const bool is_result_integer = kind == AggregationKind::kCount || (keeps_type && is_integer());
+        columns.push_back(
+            {aggregation.result_name, is_result_integer ? ResultType::kInt64 : ResultType::kFloat64});
     }
 }
 
-void Metric::append_results(const std::byte* state, std::span<ResultColumn> results) const {
+void ValueStatistics::append_results(const std::byte* state, const Interval& window,
+                                     std::span<ResultColumn> results) const {
     // 1. What may throw, before anything is appended.
     for (const Aggregation& aggregation : aggregations_) {
-        if (aggregation.kind == AggregationKind::kSum) {
-            static_cast<void>(sum(state, aggregation));
+        if (aggregation.kind == AggregationKind::kSum || aggregation.kind == AggregationKind::kRange) {
+            static_cast<void>(result(state, aggregation));
         }
     }
     // 2. All percentiles at once.
@@ -189,11 +179,13 @@ void Metric::append_results(const std::byte* state, std::span<ResultColumn> resu
     std::size_t next_percentile = 0;
     for (std::size_t i = 0; i < aggregations_.size(); ++i) {
         ResultColumn& column = results[i];
-        if (aggregations_[i].kind == AggregationKind::kPercentile && count(state) != 0) {
+        const AggregationKind kind = aggregations_[i].kind;
+        if (kind == AggregationKind::kPercentile && count(state) != 0) {
             column.append(percentiles[next_percentile++]);
             continue;
         }
-        const MetricValue value = result(state, aggregations_[i]);
+        const bool is_rate = kind == AggregationKind::kRate || kind == AggregationKind::kSumRate;
+        const MetricValue value = is_rate ? rate(state, kind, window) : result(state, aggregations_[i]);
         if (const auto* integer = std::get_if<std::int64_t>(&value)) {
             column.append(*integer);
         } else if (const auto* number = std::get_if<double>(&value)) {
@@ -204,7 +196,7 @@ void Metric::append_results(const std::byte* state, std::span<ResultColumn> resu
     }
 }
 
-MetricValue Metric::result(const std::byte* state, const Aggregation& aggregation) const {
+MetricValue ValueStatistics::result(const std::byte* state, const Aggregation& aggregation) const {
     if (!includes(parts_, aggregation.kind)) {
         throw Error(ErrorKind::kAggregation,
                     "'" + aggregation.result_name + "' was not asked for when aggregation began");
@@ -213,6 +205,9 @@ MetricValue Metric::result(const std::byte* state, const Aggregation& aggregatio
     switch (aggregation.kind) {
         case AggregationKind::kCount: return static_cast<std::int64_t>(n);
         case AggregationKind::kSum: return sum(state, aggregation);
+        case AggregationKind::kRate:
+        case AggregationKind::kSumRate:
+            throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name + "': a rate needs a window");
         default: break;
     }
     if (n == 0) {
@@ -222,8 +217,13 @@ MetricValue Metric::result(const std::byte* state, const Aggregation& aggregatio
         case AggregationKind::kAverage: return average(state);
         case AggregationKind::kMin: return extreme(state + layout_.min);
         case AggregationKind::kMax: return extreme(state + layout_.max);
-        case AggregationKind::kStddev: return stddev(state, n);
-        case AggregationKind::kStddevSample: return n == 1 ? MetricValue{} : stddev(state, n - 1);
+        case AggregationKind::kRange: return range(state, aggregation);
+        case AggregationKind::kVariance: return deviation(state, n, variance);
+        case AggregationKind::kVarianceSample:
+            return n == 1 ? MetricValue{} : deviation(state, n - 1, variance);
+        case AggregationKind::kStddev: return deviation(state, n, standard_deviation);
+        case AggregationKind::kStddevSample:
+            return n == 1 ? MetricValue{} : deviation(state, n - 1, standard_deviation);
         default: break;
     }
     return load_part<QuantileSketch>(state + layout_.sketch)
@@ -231,34 +231,46 @@ MetricValue Metric::result(const std::byte* state, const Aggregation& aggregatio
                     extreme_as_double(state + layout_.max));
 }
 
-MetricValue Metric::sum(const std::byte* state, const Aggregation& aggregation) const {
+MetricValue ValueStatistics::sum(const std::byte* state, const Aggregation& aggregation) const {
     if (!is_integer()) {
         return load_part<CompensatedSum>(state + layout_.sum).value();
     }
-    const auto sum = load_part<Int128>(state + layout_.sum);
-    if (sum < std::numeric_limits<std::int64_t>::min() || sum > std::numeric_limits<std::int64_t>::max()) {
-        const std::string& field = aggregation.field;
-        throw Error(ErrorKind::kAggregation, "'" + aggregation.result_name +
-                                                 "': the sum of an integer column" +
-                                                 (field.empty() ? "" : ", field '" + field + "',") +
-                                                 " does not fit into 64 bits; declare the field as a float");
-    }
-    return static_cast<std::int64_t>(sum);
+    return fitting(load_part<Int128>(state + layout_.sum), "sum", aggregation);
 }
 
-DoubleDouble Metric::wide_sum(const std::byte* state) const noexcept {
+MetricValue ValueStatistics::range(const std::byte* state, const Aggregation& aggregation) const {
+    if (!is_integer()) {
+        return load_part<double>(state + layout_.max) - load_part<double>(state + layout_.min);
+    }
+    const auto max = load_part<std::int64_t>(state + layout_.max);
+    return fitting(static_cast<Int128>(max) - load_part<std::int64_t>(state + layout_.min), "range",
+                   aggregation);
+}
+
+MetricValue ValueStatistics::rate(const std::byte* state, AggregationKind kind,
+                                  const Interval& window) const noexcept {
+    if (window.start == kMinTimestamp || window.end == kMaxTimestamp) {
+        return {};
+    }
+    const double seconds = static_cast<double>(window.end - window.start) / 1e6;
+    return (kind == AggregationKind::kRate ? static_cast<double>(count(state)) : wide_sum(state).hi) /
+           seconds;
+}
+
+DoubleDouble ValueStatistics::wide_sum(const std::byte* state) const noexcept {
     return is_integer() ? to_double_double(load_part<Int128>(state + layout_.sum))
                         : load_part<CompensatedSum>(state + layout_.sum).value_parts();
 }
 
-double Metric::average(const std::byte* state) const noexcept {
+double ValueStatistics::average(const std::byte* state) const noexcept {
     const auto n = static_cast<double>(count(state));
     const DoubleDouble sum = wide_sum(state);
     // Dividing in full precision splits its operands, which the greatest doubles overflow.
     return std::fabs(sum.hi) < 0x1p990 ? (sum / n).hi : sum.hi / n;
 }
 
-double Metric::stddev(const std::byte* state, std::uint64_t divisor) const noexcept {
+double ValueStatistics::deviation(const std::byte* state, std::uint64_t divisor,
+                                  Deviation statistic) const noexcept {
     double spread = 0;
     if (is_integer()) {
         const auto min = load_part<std::int64_t>(state + layout_.min);
@@ -267,24 +279,23 @@ double Metric::stddev(const std::byte* state, std::uint64_t divisor) const noexc
     } else {
         spread = load_part<double>(state + layout_.max) - load_part<double>(state + layout_.min);
     }
-    return standard_deviation(wide_sum(state),
-                              load_part<CompensatedSum>(state + layout_.squares).value_parts(), count(state),
-                              divisor, spread);
+    return statistic(wide_sum(state), load_part<CompensatedSum>(state + layout_.squares).value_parts(),
+                     count(state), divisor, spread);
 }
 
-MetricValue Metric::extreme(const std::byte* part) const noexcept {
+MetricValue ValueStatistics::extreme(const std::byte* part) const noexcept {
     return is_integer() ? MetricValue(load_part<std::int64_t>(part)) : MetricValue(load_part<double>(part));
 }
 
-double Metric::extreme_as_double(const std::byte* part) const noexcept {
+double ValueStatistics::extreme_as_double(const std::byte* part) const noexcept {
     return is_integer() ? static_cast<double>(load_part<std::int64_t>(part)) : load_part<double>(part);
 }
 
-double Metric::percentile_error(const std::byte* state) const noexcept {
+double ValueStatistics::percentile_error(const std::byte* state) const noexcept {
     return parts_.sketch ? load_part<QuantileSketch>(state + layout_.sketch).error() : 0.0;
 }
 
-void Metric::encode(const std::byte* state, ByteWriter& out) const {
+void ValueStatistics::encode(const std::byte* state, ByteWriter& out) const {
     out.write(count(state));
     if (count(state) == 0) {
         return;
@@ -293,10 +304,10 @@ void Metric::encode(const std::byte* state, ByteWriter& out) const {
         out.write(load_part<std::uint64_t>(state + layout_.sum));
         out.write(load_part<std::uint64_t>(state + layout_.sum + 8));
     } else if (parts_.sum) {
-        encode_sum(state + layout_.sum, out);
+        encode_sum(load_part<CompensatedSum>(state + layout_.sum), out);
     }
     if (parts_.squares) {
-        encode_sum(state + layout_.squares, out);
+        encode_sum(load_part<CompensatedSum>(state + layout_.squares), out);
     }
     if (parts_.extremes) {
         // Doubles or integers: 8 bytes either way.
@@ -308,7 +319,7 @@ void Metric::encode(const std::byte* state, ByteWriter& out) const {
     }
 }
 
-void Metric::decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const {
+void ValueStatistics::decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const {
     const auto n = in.read<std::uint64_t>();
     if (n == 0) {
         return;
@@ -319,7 +330,7 @@ void Metric::decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const
         ByteReader::corrupt("the number of values of a metric");
     }
     // Into a copy, so that the state stays empty if anything is wrong.
-    std::array<std::byte, MetricLayout(MetricParts{true, true, true, true}).bytes> copy;
+    std::array<std::byte, ValueLayout(ValueParts{true, true, true, true}).bytes> copy;
     create(copy.data());
     store_part(copy.data(), n);
     if (parts_.sum && is_integer()) {

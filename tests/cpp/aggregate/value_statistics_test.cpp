@@ -1,4 +1,4 @@
-#include "aggregate/metric.hpp"
+#include "aggregate/value_statistics.hpp"
 
 #include <gtest/gtest.h>
 
@@ -36,10 +36,16 @@ ValueColumn column_of(const std::vector<std::int64_t>& values) {
     return column;
 }
 
+RecordBatch batch_of(const ValueColumn& column) {
+    RecordBatch batch;
+    batch.values = {column};
+    return batch;
+}
+
 /// One state of a metric and its pool.
 class State {
 public:
-    explicit State(const Metric& metric) : metric_(metric), words_(metric.state_bytes() / 8) {
+    explicit State(const ValueStatistics& metric) : metric_(metric), words_(metric.state_bytes() / 8) {
         metric_.create(bytes());
     }
     std::byte* bytes() { return reinterpret_cast<std::byte*>(words_.data()); }
@@ -50,7 +56,7 @@ public:
     }
     std::uint64_t add(const ValueColumn& column, std::size_t first, std::size_t size) {
         const std::vector<std::byte*> rows(size, bytes());
-        return metric_.add(rows, 0, column, first, pool_);
+        return metric_.add(rows, 0, batch_of(column), first, pool_);
     }
     void merge(State& other) { metric_.merge(bytes(), other.bytes(), pool_); }
     MetricValue result(Kind kind, double percentile = 0) {
@@ -65,7 +71,7 @@ public:
     SizeClassPool& pool() { return pool_; }
 
 private:
-    const Metric& metric_;
+    const ValueStatistics& metric_;
     std::vector<std::uint64_t> words_;
     SizeClassPool pool_;
 };
@@ -78,13 +84,15 @@ std::vector<double> lognormal_values(std::size_t size, std::uint64_t seed) {
     return values;
 }
 
-TEST(Metric, TheNineStatisticsTakeOneCacheLine) {
-    EXPECT_EQ(Metric(FieldType::kFloat64, the_nine()).state_bytes(), 64U);
-    EXPECT_EQ(Metric(FieldType::kInt64, the_nine()).state_bytes(), 64U);
+TEST(ValueStatistics, TheNineStatisticsTakeOneCacheLine) {
+    EXPECT_EQ(ValueStatistics(0, FieldType::kFloat64, the_nine()).state_bytes(), 64U);
+    EXPECT_EQ(ValueStatistics(0, FieldType::kInt64, the_nine()).state_bytes(), 64U);
 }
 
-TEST(Metric, OnlyWhatIsAskedForIsKept) {
-    const auto bytes = [](Kind kind) { return Metric(FieldType::kFloat64, {{kind, 50, "x"}}).state_bytes(); };
+TEST(ValueStatistics, OnlyWhatIsAskedForIsKept) {
+    const auto bytes = [](Kind kind) {
+        return ValueStatistics(0, FieldType::kFloat64, {{kind, 50, "x"}}).state_bytes();
+    };
     EXPECT_EQ(bytes(Kind::kCount), 8U);
     EXPECT_EQ(bytes(Kind::kSum), 24U);
     EXPECT_EQ(bytes(Kind::kAverage), 24U);
@@ -93,8 +101,8 @@ TEST(Metric, OnlyWhatIsAskedForIsKept) {
     EXPECT_EQ(bytes(Kind::kStddev), 56U);
 }
 
-TEST(Metric, TheDocumentedResultsOfTenTwentyThirty) {
-    const Metric metric(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, TheDocumentedResultsOfTenTwentyThirty) {
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State state(metric);
     EXPECT_EQ(state.add(std::vector<double>{10, 20, 30}), 0U);
     std::vector<ResultColumn> results;
@@ -110,9 +118,9 @@ TEST(Metric, TheDocumentedResultsOfTenTwentyThirty) {
     }
 }
 
-TEST(Metric, APaneWithoutValuesHasCountAndSumZeroAndTheRestNull) {
+TEST(ValueStatistics, APaneWithoutValuesHasCountAndSumZeroAndTheRestNull) {
     for (const FieldType type : {FieldType::kFloat64, FieldType::kInt64}) {
-        const Metric metric(type, the_nine());
+        const ValueStatistics metric(0, type, the_nine());
         State state(metric);
         std::vector<ResultColumn> results;
         metric.make_result_columns(results);
@@ -129,15 +137,15 @@ TEST(Metric, APaneWithoutValuesHasCountAndSumZeroAndTheRestNull) {
     }
 }
 
-TEST(Metric, NullsAndValuesThatAreNotFiniteAreSkippedAndCounted) {
-    const Metric floats(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, NullsAndValuesThatAreNotFiniteAreSkippedAndCounted) {
+    const ValueStatistics floats(0, FieldType::kFloat64, the_nine());
     State state(floats);
     EXPECT_EQ(state.add(std::vector<double>{1, kNaN, kInfinity, 2, -kInfinity, 3}), 3U);
     EXPECT_EQ(floats.count(state.bytes()), 3U);
     EXPECT_EQ(state.number(Kind::kSum), 6.0);
     EXPECT_EQ(state.number(Kind::kPercentile, 100), 3.0);
 
-    const Metric ints(FieldType::kInt64, the_nine());
+    const ValueStatistics ints(0, FieldType::kInt64, the_nine());
     State int_state(ints);
     const std::vector<std::int64_t> values = {1, 99, 2, 99};
     const std::vector<std::uint8_t> present = {1, 0, 1, 0};
@@ -148,20 +156,20 @@ TEST(Metric, NullsAndValuesThatAreNotFiniteAreSkippedAndCounted) {
     EXPECT_EQ(std::get<std::int64_t>(int_state.result(Kind::kMax)), 2);
 }
 
-TEST(Metric, SkippedValuesDoNotShiftTheRowsOfOthers) {
-    const Metric metric(FieldType::kFloat64, {{Kind::kSum, 0, "sum"}});
+TEST(ValueStatistics, SkippedValuesDoNotShiftTheRowsOfOthers) {
+    const ValueStatistics metric(0, FieldType::kFloat64, {{Kind::kSum, 0, "sum"}});
     State a(metric);
     State b(metric);
     SizeClassPool pool;
     const std::vector<double> values = {100, 1, kNaN, 2, 4, kNaN, 8};
     const std::vector<std::byte*> rows = {a.bytes(), a.bytes(), b.bytes(), a.bytes(), b.bytes(), b.bytes()};
-    EXPECT_EQ(metric.add(rows, 0, column_of(values), 1, pool), 2U);
+    EXPECT_EQ(metric.add(rows, 0, batch_of(column_of(values)), 1, pool), 2U);
     EXPECT_EQ(a.number(Kind::kSum), 5.0);
     EXPECT_EQ(b.number(Kind::kSum), 10.0);
 }
 
-TEST(Metric, NegativeZeroCountsAsZero) {
-    const Metric metric(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, NegativeZeroCountsAsZero) {
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State state(metric);
     state.add(std::vector<double>{-0.0});
     EXPECT_FALSE(std::signbit(state.number(Kind::kMin)));
@@ -169,8 +177,9 @@ TEST(Metric, NegativeZeroCountsAsZero) {
     EXPECT_FALSE(std::signbit(state.number(Kind::kPercentile, 50)));
 }
 
-TEST(Metric, StddevOfOneValueIsZeroAndItsSampleVariantNull) {
-    const Metric metric(FieldType::kFloat64, {{Kind::kStddev, 0, "s"}, {Kind::kStddevSample, 0, "ss"}});
+TEST(ValueStatistics, StddevOfOneValueIsZeroAndItsSampleVariantNull) {
+    const ValueStatistics metric(0, FieldType::kFloat64,
+                                 {{Kind::kStddev, 0, "s"}, {Kind::kStddevSample, 0, "ss"}});
     State state(metric);
     state.add(std::vector<double>{0.1});
     EXPECT_EQ(state.number(Kind::kStddev), 0.0);
@@ -180,8 +189,8 @@ TEST(Metric, StddevOfOneValueIsZeroAndItsSampleVariantNull) {
     EXPECT_NEAR(state.number(Kind::kStddevSample), 0.14142135623730951, 1e-15);
 }
 
-TEST(Metric, EqualValuesHaveTheirAverageAndNoDeviation) {
-    const Metric metric(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, EqualValuesHaveTheirAverageAndNoDeviation) {
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State state(metric);
     state.add(std::vector<double>(1'000'003, 0.1));
     EXPECT_EQ(state.number(Kind::kAverage), 0.1);
@@ -189,8 +198,8 @@ TEST(Metric, EqualValuesHaveTheirAverageAndNoDeviation) {
     EXPECT_EQ(state.number(Kind::kPercentile, 50), 0.1);
 }
 
-TEST(Metric, HugeValuesSumToInfinityWithoutBecomingNaN) {
-    const Metric metric(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, HugeValuesSumToInfinityWithoutBecomingNaN) {
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State state(metric);
     for (int i = 0; i < 100; ++i) {
         state.add(std::vector<double>{1e308, 1.2e308});
@@ -204,8 +213,8 @@ TEST(Metric, HugeValuesSumToInfinityWithoutBecomingNaN) {
     EXPECT_NEAR(state.number(Kind::kPercentile, 50), 1e308, 1e306);
 }
 
-TEST(Metric, SumsOfIntegersAreExactBeyondSixtyFourBits) {
-    const Metric metric(FieldType::kInt64, the_nine());
+TEST(ValueStatistics, SumsOfIntegersAreExactBeyondSixtyFourBits) {
+    const ValueStatistics metric(0, FieldType::kInt64, the_nine());
     State state(metric);
     state.add(std::vector<std::int64_t>{kMaxInt, kMaxInt, kMaxInt, kMinInt, kMinInt, 1});
     EXPECT_EQ(std::get<std::int64_t>(state.result(Kind::kSum)), kMaxInt - 1);
@@ -213,9 +222,10 @@ TEST(Metric, SumsOfIntegersAreExactBeyondSixtyFourBits) {
     EXPECT_EQ(std::get<std::int64_t>(state.result(Kind::kMax)), kMaxInt);
 }
 
-TEST(Metric, AnIntegerSumThatLeavesSixtyFourBitsNamesItsResult) {
-    const Metric metric(FieldType::kInt64,
-                        {{Kind::kCount, 0, "n"}, {Kind::kSum, 0, "cost_sum"}, {Kind::kAverage, 0, "a"}});
+TEST(ValueStatistics, AnIntegerSumThatLeavesSixtyFourBitsNamesItsResult) {
+    const ValueStatistics metric(
+        0, FieldType::kInt64,
+        {{Kind::kCount, 0, "n"}, {Kind::kSum, 0, "cost_sum"}, {Kind::kAverage, 0, "a"}});
     State state(metric);
     state.add(std::vector<std::int64_t>{kMaxInt});
     EXPECT_EQ(std::get<std::int64_t>(state.result(Kind::kSum)), kMaxInt);
@@ -233,8 +243,8 @@ TEST(Metric, AnIntegerSumThatLeavesSixtyFourBitsNamesItsResult) {
     EXPECT_EQ(results[0].size(), 0U);
 }
 
-TEST(Metric, StddevOfLargeIntegersIsExactWhereDoublesWouldRoundThem) {
-    const Metric metric(FieldType::kInt64, {{Kind::kStddev, 0, "s"}});
+TEST(ValueStatistics, StddevOfLargeIntegersIsExactWhereDoublesWouldRoundThem) {
+    const ValueStatistics metric(0, FieldType::kInt64, {{Kind::kStddev, 0, "s"}});
     const std::int64_t base = std::int64_t{1} << 60;
     State state(metric);
     state.add(std::vector<std::int64_t>{base + 1, base + 3, base + 5, base + 7, base + 9});
@@ -248,13 +258,13 @@ TEST(Metric, StddevOfLargeIntegersIsExactWhereDoublesWouldRoundThem) {
     EXPECT_NEAR(smaller.number(Kind::kStddev), std::sqrt(8.0), 1e-12);
 }
 
-TEST(Metric, BatchCutsChangeNoBitOfTheState) {
+TEST(ValueStatistics, BatchCutsChangeNoBitOfTheState) {
     const std::vector<double> floats = lognormal_values(20'000, 31);
     std::vector<double> with_gaps = floats;
     for (std::size_t i = 0; i < with_gaps.size(); i += 7) {
         with_gaps[i] = i % 2 == 0 ? kNaN : (i % 3 == 0 ? -0.0 : 1e200);
     }
-    const Metric metric(FieldType::kFloat64, the_nine());
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     for (const std::vector<double>& values : {floats, with_gaps}) {
         State whole(metric);
         const std::uint64_t skipped = whole.add(values);
@@ -273,9 +283,9 @@ TEST(Metric, BatchCutsChangeNoBitOfTheState) {
     }
 }
 
-TEST(Metric, InterleavedKeysAreWhatEachKeyIsAlone) {
+TEST(ValueStatistics, InterleavedKeysAreWhatEachKeyIsAlone) {
     const std::vector<double> values = lognormal_values(30'000, 41);
-    const Metric metric(FieldType::kFloat64, the_nine());
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     constexpr std::size_t kKeys = 7;
     constexpr std::size_t kOffset = 16;
     std::vector<std::vector<std::uint64_t>> words(kKeys, std::vector<std::uint64_t>(10));
@@ -290,7 +300,7 @@ TEST(Metric, InterleavedKeysAreWhatEachKeyIsAlone) {
         rows.push_back(reinterpret_cast<std::byte*>(words[key].data()));
         per_key[key].push_back(values[i]);
     }
-    EXPECT_EQ(metric.add(rows, kOffset, column_of(values), 0, pool), 0U);
+    EXPECT_EQ(metric.add(rows, kOffset, batch_of(column_of(values)), 0, pool), 0U);
     for (std::size_t key = 0; key < kKeys; ++key) {
         State alone(metric);
         alone.add(per_key[key]);
@@ -300,7 +310,7 @@ TEST(Metric, InterleavedKeysAreWhatEachKeyIsAlone) {
     }
 }
 
-TEST(Metric, EveryCombinationOfPartsAgreesWithTheNine) {
+TEST(ValueStatistics, EveryCombinationOfPartsAgreesWithTheNine) {
     const std::vector<double> floats = lognormal_values(1000, 43);
     std::vector<std::int64_t> ints;
     for (const double value : floats) {
@@ -315,8 +325,8 @@ TEST(Metric, EveryCombinationOfPartsAgreesWithTheNine) {
             }
         }
         for (const FieldType type : {FieldType::kFloat64, FieldType::kInt64}) {
-            const Metric all_metric(type, nine);
-            const Metric some_metric(type, some);
+            const ValueStatistics all_metric(0, type, nine);
+            const ValueStatistics some_metric(0, type, some);
             State all_state(all_metric);
             State some_state(some_metric);
             if (type == FieldType::kFloat64) {
@@ -335,22 +345,22 @@ TEST(Metric, EveryCombinationOfPartsAgreesWithTheNine) {
     }
 }
 
-TEST(Metric, AskingForWhatIsNotKeptIsAnError) {
-    const Metric metric(FieldType::kFloat64, {{Kind::kCount, 0, "count"}});
+TEST(ValueStatistics, AskingForWhatIsNotKeptIsAnError) {
+    const ValueStatistics metric(0, FieldType::kFloat64, {{Kind::kCount, 0, "count"}});
     State state(metric);
     EXPECT_THROW(static_cast<void>(state.result(Kind::kStddev)), Error);
 }
 
-TEST(Metric, PercentilesOutsideZeroToHundredAreRefused) {
-    EXPECT_NO_THROW(Metric(FieldType::kFloat64, {{Kind::kPercentile, 0, "p0"}}));
-    EXPECT_NO_THROW(Metric(FieldType::kFloat64, {{Kind::kPercentile, 100, "p100"}}));
-    EXPECT_THROW(Metric(FieldType::kFloat64, {{Kind::kPercentile, 100.1, "p"}}), Error);
-    EXPECT_THROW(Metric(FieldType::kFloat64, {{Kind::kPercentile, kNaN, "p"}}), Error);
+TEST(ValueStatistics, PercentilesOutsideZeroToHundredAreRefused) {
+    EXPECT_NO_THROW(ValueStatistics(0, FieldType::kFloat64, {{Kind::kPercentile, 0, "p0"}}));
+    EXPECT_NO_THROW(ValueStatistics(0, FieldType::kFloat64, {{Kind::kPercentile, 100, "p100"}}));
+    EXPECT_THROW(ValueStatistics(0, FieldType::kFloat64, {{Kind::kPercentile, 100.1, "p"}}), Error);
+    EXPECT_THROW(ValueStatistics(0, FieldType::kFloat64, {{Kind::kPercentile, kNaN, "p"}}), Error);
 }
 
-TEST(Metric, AnySplitMergedEqualsTheWholeWithinTheLaws) {
+TEST(ValueStatistics, AnySplitMergedEqualsTheWholeWithinTheLaws) {
     std::vector<double> values = lognormal_values(5000, 47);
-    const Metric metric(FieldType::kFloat64, the_nine());
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State whole(metric);
     whole.add(values);
     std::mt19937_64 random(53);
@@ -382,8 +392,8 @@ TEST(Metric, AnySplitMergedEqualsTheWholeWithinTheLaws) {
     }
 }
 
-TEST(Metric, AddingOneByOneEqualsAddingAColumn) {
-    const Metric metric(FieldType::kInt64, the_nine());
+TEST(ValueStatistics, AddingOneByOneEqualsAddingAColumn) {
+    const ValueStatistics metric(0, FieldType::kInt64, the_nine());
     State column(metric);
     State single(metric);
     column.add(std::vector<std::int64_t>{5, -3, 700});
@@ -392,7 +402,7 @@ TEST(Metric, AddingOneByOneEqualsAddingAColumn) {
     }
     EXPECT_EQ(single.encoded(), column.encoded());
 
-    const Metric floats(FieldType::kFloat64, the_nine());
+    const ValueStatistics floats(0, FieldType::kFloat64, the_nine());
     State state(floats);
     EXPECT_TRUE(floats.add_one(state.bytes(), 1.5, state.pool()));
     EXPECT_TRUE(floats.add_one(state.bytes(), std::int64_t{2}, state.pool()));
@@ -400,10 +410,10 @@ TEST(Metric, AddingOneByOneEqualsAddingAColumn) {
     EXPECT_EQ(state.number(Kind::kSum), 3.5);
 }
 
-TEST(Metric, DecodingRestoresExactlyAndGoesOnAlike) {
+TEST(ValueStatistics, DecodingRestoresExactlyAndGoesOnAlike) {
     for (const std::size_t size : {0U, 1U, 64U, 65U, 3000U}) {
         for (const FieldType type : {FieldType::kFloat64, FieldType::kInt64}) {
-            const Metric metric(type, the_nine());
+            const ValueStatistics metric(0, type, the_nine());
             std::vector<double> floats = lognormal_values(size, 59);
             std::vector<std::int64_t> ints(floats.begin(), floats.end());
             State state(metric);
@@ -421,11 +431,11 @@ TEST(Metric, DecodingRestoresExactlyAndGoesOnAlike) {
     }
 }
 
-TEST(Metric, CorruptBytesThrowAndLeaveTheStateEmpty) {
+TEST(ValueStatistics, CorruptBytesThrowAndLeaveTheStateEmpty) {
     std::mt19937_64 random(61);
     for (const FieldType type : {FieldType::kFloat64, FieldType::kInt64}) {
         for (const std::size_t size : {5U, 200U}) {
-            const Metric metric(type, the_nine());
+            const ValueStatistics metric(0, type, the_nine());
             const std::vector<double> floats = lognormal_values(size, 67);
             State state(metric);
             type == FieldType::kInt64 ? state.add(std::vector<std::int64_t>(floats.begin(), floats.end()))
@@ -457,8 +467,8 @@ TEST(Metric, CorruptBytesThrowAndLeaveTheStateEmpty) {
     }
 }
 
-TEST(Metric, DestroyingGivesEverythingBackToThePool) {
-    const Metric metric(FieldType::kFloat64, the_nine());
+TEST(ValueStatistics, DestroyingGivesEverythingBackToThePool) {
+    const ValueStatistics metric(0, FieldType::kFloat64, the_nine());
     State state(metric);
     state.add(lognormal_values(100'000, 71));
     EXPECT_GT(state.pool().allocated_bytes(), 0U);

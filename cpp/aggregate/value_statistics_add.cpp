@@ -1,4 +1,4 @@
-#include "aggregate/metric_add.hpp"
+#include "aggregate/value_statistics_add.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -102,10 +102,10 @@ void square_values(Chunk<std::int64_t>& chunk, std::size_t size) noexcept {
     }
 }
 
-template <typename Value, MetricParts kParts>
+template <typename Value, ValueParts kParts>
 std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offset, const ValueColumn& column,
                          std::size_t first, SizeClassPool& pool) {
-    constexpr MetricLayout kLayout(kParts);
+    constexpr ValueLayout kLayout(kParts);
     constexpr bool kSumOfIntegers = kParts.sum && std::is_integral_v<Value>;
     // Only what take() and the loops below wrote is read; clearing it would cost as much.
     [[gnu::uninitialized]] Chunk<Value> chunk;
@@ -166,24 +166,24 @@ std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offse
 }
 
 template <typename Value>
-MetricAddFunction function_for(MetricParts parts) noexcept {
+AddValuesFunction function_for(ValueParts parts) noexcept {
     if (parts.sketch) {
-        return parts.squares ? add_values<Value, MetricParts{true, true, true, true}>
-               : parts.sum   ? add_values<Value, MetricParts{true, false, true, true}>
-                             : add_values<Value, MetricParts{false, false, true, true}>;
+        return parts.squares ? add_values<Value, ValueParts{true, true, true, true}>
+               : parts.sum   ? add_values<Value, ValueParts{true, false, true, true}>
+                             : add_values<Value, ValueParts{false, false, true, true}>;
     }
     if (parts.extremes) {
-        return parts.squares ? add_values<Value, MetricParts{true, true, true, false}>
-               : parts.sum   ? add_values<Value, MetricParts{true, false, true, false}>
-                             : add_values<Value, MetricParts{false, false, true, false}>;
+        return parts.squares ? add_values<Value, ValueParts{true, true, true, false}>
+               : parts.sum   ? add_values<Value, ValueParts{true, false, true, false}>
+                             : add_values<Value, ValueParts{false, false, true, false}>;
     }
-    return parts.sum ? add_values<Value, MetricParts{true, false, false, false}>
-                     : add_values<Value, MetricParts{}>;
+    return parts.sum ? add_values<Value, ValueParts{true, false, false, false}>
+                     : add_values<Value, ValueParts{}>;
 }
 
 }  // namespace
 
-MetricAddFunction metric_add_function(FieldType type, MetricParts parts) noexcept {
+AddValuesFunction add_values_function(FieldType type, ValueParts parts) noexcept {
     return type == FieldType::kInt64 ? function_for<std::int64_t>(parts) : function_for<double>(parts);
 }
 

@@ -2,19 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <type_traits>
 
 #include "aggregate/aggregation.hpp"
+#include "aggregate/int128.hpp"
+#include "aggregate/state_part.hpp"
 
 namespace llmopt_stream {
 
-/// Sums of integer columns.
-__extension__ typedef __int128 Int128;
-
 /// What a metric keeps besides the count. Squares need the sum, and both squares and
 /// sketch need the extremes, which bound what they can answer.
-struct MetricParts {
+struct ValueParts {
     bool sum = false;
     bool squares = false;
     bool extremes = false;
@@ -22,22 +19,27 @@ struct MetricParts {
 
     constexpr void include(AggregationKind kind) noexcept {
         switch (kind) {
-            case AggregationKind::kCount: break;
+            case AggregationKind::kCount:
+            case AggregationKind::kRate: break;
             case AggregationKind::kSum:
+            case AggregationKind::kSumRate:
             case AggregationKind::kAverage: sum = true; break;
             case AggregationKind::kMin:
-            case AggregationKind::kMax: extremes = true; break;
+            case AggregationKind::kMax:
+            case AggregationKind::kRange: extremes = true; break;
+            case AggregationKind::kVariance:
+            case AggregationKind::kVarianceSample:
             case AggregationKind::kStddev:
             case AggregationKind::kStddevSample: sum = squares = extremes = true; break;
             case AggregationKind::kPercentile: extremes = sketch = true; break;
         }
     }
-    friend bool operator==(const MetricParts&, const MetricParts&) = default;
+    friend bool operator==(const ValueParts&, const ValueParts&) = default;
 };
 
 /// Where the parts lie in the state of a metric. Known at compile time in the loop over
 /// values, at run time elsewhere. Everything together is 64 bytes, one cache line.
-struct MetricLayout {
+struct ValueLayout {
     std::size_t sum = 0;      ///< CompensatedSum, or a 128-bit integer
     std::size_t squares = 0;  ///< CompensatedSum
     std::size_t min = 0;      ///< double or std::int64_t
@@ -45,7 +47,7 @@ struct MetricLayout {
     std::size_t sketch = 0;                     ///< QuantileSketch
     std::size_t bytes = sizeof(std::uint64_t);  // the count comes first
 
-    constexpr explicit MetricLayout(MetricParts parts) noexcept {
+    constexpr explicit ValueLayout(ValueParts parts) noexcept {
         const auto place = [this](bool kept, std::size_t& offset, std::size_t size) {
             offset = kept ? bytes : 0;
             bytes += kept ? size : 0;
@@ -57,19 +59,5 @@ struct MetricLayout {
         place(parts.sketch, sketch, 8);
     }
 };
-
-/// States are bytes; their parts are read and written through these.
-template <typename T>
-    requires std::is_trivially_copyable_v<T>
-[[nodiscard]] inline T load_part(const std::byte* from) noexcept {
-    T value;
-    std::memcpy(&value, from, sizeof(T));
-    return value;
-}
-template <typename T>
-    requires std::is_trivially_copyable_v<T>
-inline void store_part(std::byte* to, const T& value) noexcept {
-    std::memcpy(to, &value, sizeof(T));
-}
 
 }  // namespace llmopt_stream

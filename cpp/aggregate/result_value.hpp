@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "state/byte_codec.hpp"
+
+namespace llmopt_stream {
+
+struct ResultValue;
+using ResultList = std::vector<ResultValue>;
+/// In the order in which they were named.
+using ResultFields = std::vector<std::pair<std::string, ResultValue>>;
+
+/// A result that is more than one number: a list, a value with named fields, any nesting of them.
+struct ResultValue {
+    std::variant<std::monostate, bool, std::int64_t, double, std::string, ResultList, ResultFields> value;
+
+    [[nodiscard]] bool is_null() const noexcept { return value.index() == 0; }
+
+    void encode(ByteWriter& out) const;
+    /// Throws Error(kCheckpoint) on bytes that encode() did not write.
+    [[nodiscard]] static ResultValue decode(ByteReader& in);
+
+    friend bool operator==(const ResultValue&, const ResultValue&) = default;
+};
+
+}  // namespace llmopt_stream

@@ -1,0 +1,72 @@
+#include "bindings/metrics.hpp"
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "aggregate/endpoint_statistics.hpp"
+#include "aggregate/shape_statistics.hpp"
+#include "aggregate/value_statistics.hpp"
+#include "bindings/plan.hpp"
+#include "bindings/settings.hpp"
+#include "record/error.hpp"
+
+namespace llmopt_stream::bindings {
+namespace {
+
+/// (kind, percentile, result name)
+using StatisticTuple = std::tuple<std::string, double, std::string>;
+
+/// The only value column that a metric reads.
+std::size_t column_of(const py::dict& settings) {
+    return setting<std::vector<std::size_t>>(settings, "columns").at(0);
+}
+
+MetricFactory value_statistics_of(const py::dict& settings) {
+    std::vector<Aggregation> aggregations;
+    const auto field = setting<std::string>(settings, "field");
+    for (const auto& [kind, percentile, name] :
+         setting<std::vector<StatisticTuple>>(settings, "statistics")) {
+        aggregations.push_back({aggregation_kind_of(kind), percentile, name, field});
+    }
+    return [column = column_of(settings),
+            aggregations = std::move(aggregations)](const std::vector<FieldType>& types) {
+        return std::make_shared<const ValueStatistics>(column, types.at(column), aggregations);
+    };
+}
+
+template <typename Statistics, typename Choice>
+MetricFactory chosen_statistics_of(const py::dict& settings, const char* second_name, Choice first,
+                                   Choice second) {
+    std::vector<typename Statistics::Result> results;
+    for (const auto& [kind, percentile, name] :
+         setting<std::vector<StatisticTuple>>(settings, "statistics")) {
+        results.push_back({kind == second_name ? second : first, name});
+    }
+    return [column = column_of(settings), results = std::move(results)](const std::vector<FieldType>& types) {
+        return std::make_shared<const Statistics>(column, types.at(column), results);
+    };
+}
+
+}  // namespace
+
+MetricFactory metric_of(const py::dict& settings) {
+    const auto kind = setting<std::string>(settings, "kind");
+    if (kind == "values") {
+        return value_statistics_of(settings);
+    }
+    if (kind == "endpoints") {
+        using End = EndpointStatistics::End;
+        return chosen_statistics_of<EndpointStatistics>(settings, "last", End::kFirst, End::kLast);
+    }
+    if (kind == "shape") {
+        using Shape = ShapeStatistics::Shape;
+        return chosen_statistics_of<ShapeStatistics>(settings, "kurtosis", Shape::kSkewness,
+                                                     Shape::kKurtosis);
+    }
+    throw Error(ErrorKind::kConfiguration, "metric: '" + kind + "' is not known");
+}
+
+}  // namespace llmopt_stream::bindings

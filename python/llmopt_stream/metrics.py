@@ -1,0 +1,162 @@
+"""What is computed of a field: the statistics asked for, and the core's metrics that give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .aggregator import Aggregator
+from .errors import ConfigurationError
+
+__all__ = ["NINE", "CoreMetric", "Metric", "Statistic", "core_metrics_of", "metric_of", "parse_statistic"]
+
+NINE = ("count", "sum", "average", "min", "max", "stddev", "p50", "p95", "p99")
+"""What is computed where nothing else is asked for."""
+
+_CORE_KINDS = {
+    **dict.fromkeys(
+        (
+            "count",
+            "sum",
+            "average",
+            "min",
+            "max",
+            "range",
+            "variance",
+            "variance_sample",
+            "stddev",
+            "stddev_sample",
+            "percentile",
+            "rate",
+            "sum_rate",
+        ),
+        "values",
+    ),
+    "first": "endpoints",
+    "last": "endpoints",
+    "skewness": "shape",
+    "kurtosis": "shape",
+}
+"""Which of the core's metrics has a statistic."""
+
+_ALIASES = {"avg": "average", "mean": "average", "std_dev": "stddev", "std": "stddev", "var": "variance"}
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)", re.ASCII)
+
+
+class Statistic(NamedTuple):
+    """One statistic as the core takes it."""
+
+    kind: str
+    percentile: float
+    result_name: str
+
+
+def parse_statistic(name: object, *, prefix: str = "") -> Statistic:
+    """Reads a statistic's name: count, sum, average, min, max, range, variance, stddev (and their _sample
+    variants), skewness, kurtosis, first, last, rate, sum_rate or any pNN.
+
+    >>> parse_statistic("mean"), parse_statistic("p99.90", prefix="cost_")
+    (Statistic(kind='average', percentile=0.0, result_name='average'), \
+Statistic(kind='percentile', percentile=99.9, result_name='cost_p99.9'))
+    """
+    known = _ALIASES.get(name, name) if isinstance(name, str) else name
+    if isinstance(known, str) and known in _CORE_KINDS and known != "percentile":
+        return Statistic(known, 0.0, prefix + known)
+    matched = _PERCENTILE.fullmatch(known) if isinstance(known, str) else None
+    if matched and float(matched[1]) <= 100:
+        number = matched[1].rstrip("0").rstrip(".") if "." in matched[1] else str(int(matched[1]))
+        return Statistic("percentile", float(matched[1]), f"{prefix}p{number}")
+    names = ", ".join(kind for kind in _CORE_KINDS if kind != "percentile")
+    raise ConfigurationError(
+        f"aggregate: {name!r} is not a statistic; expected {names}, a percentile such as 'p95' or 'p99.9', or an "
+        "Aggregator"
+    )
+
+
+@dataclass(frozen=True)
+class CoreMetric:
+    """One of the core's metrics: what it reads, what its results are called, and its other settings."""
+
+    kind: str
+    fields: tuple[str, ...]
+    """Read as numbers."""
+    results: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    """Read as they are."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def core_settings(self, fields: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+        """As the core takes them, where these are all that a pipeline reads."""
+        return {
+            "kind": self.kind,
+            "columns": [fields.index(name) for name in self.fields],
+            "labels": [labels.index(name) for name in self.labels],
+            "results": list(self.results),
+            **self.settings,
+        }
+
+
+def core_metrics_of(field: str, statistics: Sequence[Statistic]) -> list[CoreMetric]:
+    """The metrics that give these statistics of one field."""
+    grouped: dict[str, list[Statistic]] = {}
+    for statistic in statistics:
+        grouped.setdefault(_CORE_KINDS[statistic.kind], []).append(statistic)
+    return [
+        CoreMetric(
+            kind,
+            (field,),
+            tuple(each.result_name for each in asked),
+            settings={"field": field, "statistics": [tuple(each) for each in asked]},
+        )
+        for kind, asked in grouped.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Statistics and aggregators of one field; the results are named `prefix` + name."""
+
+    field: str
+    asked: tuple[Statistic | Aggregator, ...]
+    prefix: str = ""
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """Those that were asked for by name."""
+        return tuple(each for each in self.asked if isinstance(each, Statistic))
+
+    @property
+    def aggregators(self) -> tuple[Aggregator, ...]:
+        return tuple(each for each in self.asked if not isinstance(each, Statistic))
+
+    def core_metrics(self) -> list[CoreMetric]:
+        """What the core computes for it."""
+        of_aggregators = [
+            metric
+            for aggregator in self.aggregators
+            for metric in aggregator.core_metrics(self.field, self.prefix)
+        ]
+        return [*core_metrics_of(self.field, self.statistics), *of_aggregators]
+
+    def result_names(self) -> list[str]:
+        """In the order in which they were asked for."""
+        names: list[str] = []
+        for each in self.asked:
+            if isinstance(each, Statistic):
+                names.append(each.result_name)
+            else:
+                names += [self.prefix + name for name in each.result_names()]
+        return names
+
+
+def metric_of(field: str, asked: Sequence[object], prefix: str = "") -> Metric:
+    """From names of statistics and aggregators."""
+    return Metric(
+        field,
+        tuple(
+            each if isinstance(each, Aggregator) else parse_statistic(each, prefix=prefix) for each in asked
+        ),
+        prefix,
+    )
