@@ -3,7 +3,7 @@
 set -euo pipefail
 
 python=${PYTHON:-python3}
-packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libxxhash-dev zlib1g-dev libzstd-dev
+packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libeigen3-dev libxxhash-dev zlib1g-dev libzstd-dev
     libgtest-dev)
 
 # `install_deps.sh fuzz` adds a clang with libFuzzer, the newest that the system has.

@@ -51,7 +51,7 @@ std::uint64_t EndpointStatistics::add(std::span<std::byte* const> rows, std::siz
     std::uint64_t skipped = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const std::size_t record = first + i;
-        Point point{batch.event_time[record], 0};
+        Point point{batch.time_of(record), 0};
         if (type_ == FieldType::kInt64) {
             if (!column.present.empty() && column.present[record] == 0) {
                 ++skipped;

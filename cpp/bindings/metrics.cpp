@@ -1,5 +1,6 @@
 #include "bindings/metrics.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "aggregate/endpoint_statistics.hpp"
+#include "aggregate/joint_statistics.hpp"
 #include "aggregate/shape_statistics.hpp"
 #include "aggregate/value_statistics.hpp"
 #include "bindings/plan.hpp"
@@ -50,6 +52,39 @@ MetricFactory chosen_statistics_of(const py::dict& settings, const char* second_
     };
 }
 
+using JointTuple = std::tuple<std::string, std::string, double, std::size_t>;
+
+MetricFactory joint_statistics_of(const py::dict& settings) {
+    using Kind = JointStatistics::Kind;
+    static const std::map<std::string, Kind> kKinds = {
+        {"ratio", Kind::kRatio},
+        {"weighted_average", Kind::kWeightedAverage},
+        {"covariance", Kind::kCovariance},
+        {"covariance_sample", Kind::kCovarianceSample},
+        {"correlation", Kind::kCorrelation},
+        {"slope", Kind::kSlope},
+        {"intercept", Kind::kIntercept},
+        {"determination", Kind::kDetermination},
+    };
+    std::vector<JointStatistics::Result> results;
+    for (const auto& [kind, name, scale, regressor] :
+         setting<std::vector<JointTuple>>(settings, "statistics")) {
+        results.push_back({kKinds.at(kind), name, scale, regressor});
+    }
+    return [columns = setting<std::vector<std::size_t>>(settings, "columns"),
+            by_time = setting<bool>(settings, "by_time"),
+            results = std::move(results)](const std::vector<FieldType>& types) {
+        std::vector<JointStatistics::Field> fields;
+        for (const std::size_t column : columns) {
+            fields.push_back({column, types.at(column)});
+        }
+        if (by_time) {
+            fields.emplace_back();
+        }
+        return std::make_shared<const JointStatistics>(std::move(fields), results);
+    };
+}
+
 }  // namespace
 
 MetricFactory metric_of(const py::dict& settings) {
@@ -65,6 +100,9 @@ MetricFactory metric_of(const py::dict& settings) {
         using Shape = ShapeStatistics::Shape;
         return chosen_statistics_of<ShapeStatistics>(settings, "kurtosis", Shape::kSkewness,
                                                      Shape::kKurtosis);
+    }
+    if (kind == "joint") {
+        return joint_statistics_of(settings);
     }
     throw Error(ErrorKind::kConfiguration, "metric: '" + kind + "' is not known");
 }

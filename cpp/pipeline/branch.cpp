@@ -68,6 +68,7 @@ RecordBatch Branch::with_windows(const RecordBatch& batch, Timestamp now) {
     RecordBatch own = batch;
     if (plan_.window.by_clock) {
         now_.assign(batch.size, now);
+        own.own_event_time = batch.event_time;
         own.event_time = now_;
     }
     if (plan_.gap_column) {

@@ -15,6 +15,10 @@ const RecordBatch& BatchPart::take(const RecordBatch& batch, std::span<const std
     gather(event_time_, batch.event_time);
     gather(key_, batch.key);
     part_.event_time = event_time_;
+    if (!batch.own_event_time.empty()) {
+        gather(own_event_time_, batch.own_event_time);
+        part_.own_event_time = own_event_time_;
+    }
     part_.key = key_;
     float64_.resize(batch.values.size());
     int64_.resize(batch.values.size());

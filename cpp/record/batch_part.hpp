@@ -18,6 +18,7 @@ public:
 private:
     RecordBatch part_;
     std::vector<Timestamp> event_time_;
+    std::vector<Timestamp> own_event_time_;
     std::vector<std::uint32_t> key_;
     std::vector<std::vector<double>> float64_;
     std::vector<std::vector<std::int64_t>> int64_;

@@ -36,6 +36,8 @@ struct RecordBatch {
     /// Number of usable records.
     std::size_t size = 0;
     std::span<const Timestamp> event_time;
+    /// The event times where `event_time` has the clock's instead, as windows by the clock have it.
+    std::span<const Timestamp> own_event_time;
     /// Index into `keys`.
     std::span<const std::uint32_t> key;
     const KeyDictionary* keys = nullptr;
@@ -53,6 +55,11 @@ struct RecordBatch {
     /// All input records, malformed ones included.
     std::size_t input_records = 0;
     std::shared_ptr<const void> owner;
+
+    /// When a record happened.
+    [[nodiscard]] Timestamp time_of(std::size_t record) const noexcept {
+        return own_event_time.empty() ? event_time[record] : own_event_time[record];
+    }
 };
 
 }  // namespace llmopt_stream

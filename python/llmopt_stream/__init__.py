@@ -48,6 +48,13 @@ from .events import (
 )
 from .explain import RecordExplanation, WindowVerdict
 from .file_sinks import NdjsonSink, ParquetSink
+from .joint_aggregates import (
+    CorrelationAggregator,
+    CovarianceAggregator,
+    LinearTrendAggregator,
+    RatioAggregator,
+    WeightedAverageAggregator,
+)
 from .late import LateEventHandler
 from .lateness import LatenessReport
 from .notebook import aggregate
@@ -109,9 +116,11 @@ __all__ = [
     "CompositeAggregator",
     "ConfigurationError",
     "ConsoleSink",
+    "CorrelationAggregator",
     "CountAggregator",
     "CountTrigger",
     "CountWindowAssigner",
+    "CovarianceAggregator",
     "CumulativeWindowAssigner",
     "EventMetadata",
     "EventTimeTrigger",
@@ -129,6 +138,7 @@ __all__ = [
     "LateEvent",
     "LateEventHandler",
     "LatenessReport",
+    "LinearTrendAggregator",
     "MaxAggregator",
     "MinAggregator",
     "NdjsonSink",
@@ -142,6 +152,7 @@ __all__ = [
     "ProcessorEvent",
     "ProcessorWarning",
     "PushSession",
+    "RatioAggregator",
     "RecordExplanation",
     "ResultTable",
     "RunSummary",
@@ -159,6 +170,7 @@ __all__ = [
     "Watermark",
     "WatermarkError",
     "WatermarkGenerator",
+    "WeightedAverageAggregator",
     "Window",
     "WindowAssigner",
     "WindowAssignmentError",

@@ -16,7 +16,7 @@ from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowType
 
 from .harness import PipelineHarness
-from .outputs import Output, difference_of_results, difference_of_texts, difference_to_reference
+from .outputs import Output, difference_of_texts, difference_to_reference
 from .reference import NaiveWindows, key_order
 from .reference.values import field_of, micros_in_unit
 from .steps import Push, Step, take, take_in_batches
@@ -235,9 +235,7 @@ def _difference_of_final_panes(
     for pane in reference.drain():
         place = pane.window, key_order(pane.key)
         for metric in reference.metrics:
-            found = difference_of_results(
-                metric, expected[place], actual[place], metric.numbers(pane.records)
-            )
+            found = metric.difference(expected[place], actual[place], pane.records)
             if found:
                 return f"window {pane.window} key {pane.key}: {found}"
     return None

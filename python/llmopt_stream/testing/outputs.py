@@ -11,13 +11,11 @@ from llmopt_stream.results import AggregationResult
 from llmopt_stream.watermarks import LateEvent
 
 from .harness import PipelineHarness
-from .reference import Metric, NaiveLateRecord, NaivePane, NaiveWindows, key_order
+from .reference import NaiveLateRecord, NaivePane, NaiveWindows, key_order
 
-__all__ = ["COUNTERS", "Output", "difference_of_results", "difference_of_texts", "difference_to_reference"]
+__all__ = ["COUNTERS", "Output", "difference_of_texts", "difference_to_reference"]
 
 COUNTERS = tuple(NaiveWindows.counter_names)
-EXACT_PERCENTILES = 64
-"""Up to so many values a pane's percentiles are exact."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -85,7 +83,7 @@ def difference_to_reference(output: Output, branch: str, reference: NaiveWindows
         ):
             return f"pane {at}: expected {want}\ngot {got}"
         for metric in reference.metrics:
-            found = difference_of_results(metric, want.results, got.results, metric.numbers(want.records))
+            found = metric.difference(want.results, got.results, want.records)
             if found:
                 return f"pane {at}: {found}; expected {want}\ngot {got}"
         if list(want.results) != list(got.results):
@@ -109,28 +107,3 @@ def _naive_late(late: NaiveLateRecord) -> tuple[Any, ...]:
 
 def _order(key: Sequence[Any]) -> tuple[tuple[int, Any], ...]:
     return key_order(key)
-
-
-def difference_of_results(
-    metric: Metric, expected: dict[str, Any], actual: dict[str, Any], values: Sequence[Any]
-) -> str | None:
-    """What differs of a metric: moments within 1e-12 of the values' magnitudes (deviations 1e-9), percentiles of
-    many values within 1 %, the rest not at all.
-    """
-    magnitude = float(sum(map(abs, values)))
-    largest = float(max(map(abs, values), default=0))
-    for name in metric.statistics:
-        want, got = expected[metric.prefix + name], actual.get(metric.prefix + name)
-        if want is None or got is None or name in ("count", "min", "max"):
-            tolerance = 0.0
-        elif name == "sum":
-            tolerance = 1e-12 * magnitude
-        elif name == "average":
-            tolerance = 1e-12 * magnitude / len(values)
-        elif name in ("stddev", "stddev_sample"):
-            tolerance = 1e-9 * want + 1e-12 * largest
-        else:
-            tolerance = 0.0 if len(values) <= EXACT_PERCENTILES else 0.01 * abs(want)
-        if want != got and (want is None or got is None or not abs(got - want) <= tolerance):
-            return f"{metric.prefix + name}: expected {want!r}, got {got!r}"
-    return None

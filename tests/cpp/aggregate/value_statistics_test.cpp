@@ -36,6 +36,8 @@ ValueColumn column_of(const std::vector<std::int64_t>& values) {
     return column;
 }
 
+constexpr Interval kMinute{0, 60'000'000};
+
 RecordBatch batch_of(const ValueColumn& column) {
     RecordBatch batch;
     batch.values = {column};
@@ -108,8 +110,8 @@ TEST(ValueStatistics, TheDocumentedResultsOfTenTwentyThirty) {
     std::vector<ResultColumn> results;
     metric.make_result_columns(results);
     ASSERT_EQ(results.size(), 9U);
-    metric.append_results(state.bytes(), results);
-    EXPECT_EQ(results[0].type, FieldType::kInt64);
+    metric.append_results(state.bytes(), kMinute, results);
+    EXPECT_EQ(results[0].type, ResultType::kInt64);
     EXPECT_EQ(results[0].int64, (std::vector<std::int64_t>{3}));
     const std::vector<double> expected = {60, 20, 10, 30, 8.16496580927726, 20, 30, 30};
     for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -124,7 +126,7 @@ TEST(ValueStatistics, APaneWithoutValuesHasCountAndSumZeroAndTheRestNull) {
         State state(metric);
         std::vector<ResultColumn> results;
         metric.make_result_columns(results);
-        metric.append_results(state.bytes(), results);
+        metric.append_results(state.bytes(), kMinute, results);
         EXPECT_EQ(results[0].int64, (std::vector<std::int64_t>{0}));
         EXPECT_EQ(results[1].present, (std::vector<std::uint8_t>{1}));
         EXPECT_EQ(
@@ -234,7 +236,7 @@ TEST(ValueStatistics, AnIntegerSumThatLeavesSixtyFourBitsNamesItsResult) {
     std::vector<ResultColumn> results;
     metric.make_result_columns(results);
     try {
-        metric.append_results(state.bytes(), results);
+        metric.append_results(state.bytes(), kMinute, results);
         FAIL() << "an overflow was not noticed";
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::kAggregation);
@@ -450,7 +452,7 @@ TEST(ValueStatistics, CorruptBytesThrowAndLeaveTheStateEmpty) {
                 try {
                     ByteReader in(damaged);
                     metric.decode(restored.bytes(), in, restored.pool());
-                    for (const Aggregation& aggregation : metric.aggregations()) {
+                    for (const Aggregation& aggregation : the_nine()) {
                         if (type != FieldType::kInt64 || aggregation.kind != Kind::kSum) {
                             static_cast<void>(metric.result(restored.bytes(), aggregation));
                         }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from llmopt_stream.branches import Branch
 from llmopt_stream.columns import Column
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.metrics import Metric as PlannedMetric
+from llmopt_stream.metrics import Statistic
 from llmopt_stream.plan import Plan
 from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
+from .aggregators import AggregatorMetric
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
 from .metrics import Metric
 from .values import Interval, micros_in_unit
@@ -36,7 +40,7 @@ def settings_of(plan: Plan, branch_name: str) -> dict[str, Any]:
     return {
         "window": _kind(branch.window),
         "key_fields": plan.key,
-        "metrics": [_metric(metric) for metric in branch.all_metrics()],
+        "metrics": [made for metric in branch.all_metrics() for made in _metrics(metric)],
         "trigger": branch.trigger,
         "allowed_lateness": branch.allowed_lateness(),
         "accumulation": branch.accumulation,
@@ -59,16 +63,14 @@ def _branch(plan: Plan, name: str) -> Branch:
     )
 
 
-def _metric(metric: PlannedMetric) -> Metric:
-    names, prefix = [], ""
-    for statistic in metric.statistics:
-        if statistic.kind == "percentile":
-            prefix, _, percent = statistic.result_name.rpartition("p")
-            names.append(f"p{percent}")
+def _metrics(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric]:
+    """In the order in which results were asked for: statistics that follow one another together."""
+    for by_name, asked in groupby(metric.asked, key=lambda each: isinstance(each, Statistic)):
+        if by_name:
+            names = [each.result_name.removeprefix(metric.prefix) for each in asked]  # type: ignore[union-attr]
+            yield Metric(metric.field, names, metric.prefix)
         else:
-            prefix = statistic.result_name.removesuffix(statistic.kind)
-            names.append(statistic.kind)
-    return Metric(metric.field, names, prefix)
+            yield from (AggregatorMetric(each, metric.field, metric.prefix) for each in asked)  # type: ignore[arg-type]
 
 
 def _kind(assigner: WindowAssigner) -> WindowKind:

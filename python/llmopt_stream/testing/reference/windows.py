@@ -12,6 +12,7 @@ from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.triggers import EventTimeTrigger, WindowTrigger
 from llmopt_stream.watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator, watermark_micros
 
+from .aggregators import AggregatorMetric
 from .counted import CountedKey
 from .kinds import Count, Session, WindowKind
 from .metrics import Metric
@@ -90,7 +91,7 @@ class NaiveWindows:
         window: WindowKind,
         *,
         key_fields: Sequence[str] = ("key",),
-        metrics: Sequence[Metric] = (Metric(),),
+        metrics: Sequence[Metric | AggregatorMetric] = (Metric(),),
         trigger: WindowTrigger = _DEFAULT_TRIGGER,
         allowed_lateness: int = 0,
         accumulation: str = "accumulating",
@@ -336,7 +337,12 @@ class NaiveWindows:
         is_last: bool,
         replaces: list[Interval],
     ) -> None:
-        results = {name: value for metric in self.metrics for name, value in metric.results(records).items()}
+        times = [self._time_of(field_of(record, self._time_field)) or 0 for record in records]
+        results = {
+            name: value
+            for metric in self.metrics
+            for name, value in metric.results(records, times, window).items()
+        }
         pane = NaivePane(window, key, results, timing, index, is_last, replaces, tuple(records))
         self._fired.append(pane)
 

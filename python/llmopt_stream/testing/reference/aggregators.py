@@ -1,0 +1,168 @@
+"""What aggregators give, by their definitions, in exact fractions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from llmopt_stream.aggregator import Aggregator
+from llmopt_stream.joint_aggregates import (
+    CorrelationAggregator,
+    CovarianceAggregator,
+    LinearTrendAggregator,
+    RatioAggregator,
+    WeightedAverageAggregator,
+)
+
+from .values import EARLIEST, Interval, Record, field_of, is_number
+
+__all__ = ["UNCHECKED", "AggregatorMetric"]
+
+UNCHECKED = object()
+"""The result of an aggregator that has no definition here."""
+
+_Rows = Sequence[tuple[Fraction, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorMetric:
+    """An aggregator of one field; the results are named `prefix` + what it calls them."""
+
+    aggregator: Aggregator
+    field: str
+    prefix: str = ""
+
+    def results(
+        self, records: Sequence[Record], times: Sequence[int] = (), window: Interval | None = None
+    ) -> dict[str, Any]:
+        """By name; UNCHECKED where nothing is said."""
+        names = [self.prefix + name for name in self.aggregator.result_names()]
+        define = _DEFINITIONS.get(type(self.aggregator))
+        if define is None:
+            return dict.fromkeys(names, UNCHECKED)
+        values = define(self.aggregator, self.field, records, times, window)
+        return dict(zip(names, values, strict=True))
+
+    def difference(
+        self, expected: dict[str, Any], actual: dict[str, Any], records: Iterable[Record]
+    ) -> str | None:
+        """What differs by more than 1e-9, or at all where no numbers are compared."""
+        for name in self.aggregator.result_names():
+            want, got = expected[self.prefix + name], actual.get(self.prefix + name)
+            if want is not UNCHECKED and not is_close(want, got):
+                return f"{self.prefix + name}: expected {want!r}, got {got!r}"
+        return None
+
+
+def is_close(want: Any, got: Any) -> bool:
+    """Whether numbers are within 1e-9, and all else is equal."""
+    if isinstance(want, float) and isinstance(got, float):
+        return math.isclose(want, got, rel_tol=1e-9, abs_tol=1e-12)
+    if isinstance(want, dict) and isinstance(got, dict):
+        return want.keys() == got.keys() and all(is_close(want[name], got[name]) for name in want)
+    if isinstance(want, list) and isinstance(got, list):
+        return len(want) == len(got) and all(map(is_close, want, got))
+    return bool(want == got)
+
+
+def _rows(fields: Sequence[str], records: Sequence[Record]) -> _Rows:
+    """The values of the records that have all of them."""
+    rows = [[field_of(record, name) for name in fields] for record in records]
+    return [tuple(map(Fraction, row)) for row in rows if all(map(is_number, row))]
+
+
+def _total(numbers: Iterable[Fraction]) -> Fraction:
+    return sum(numbers, Fraction(0))
+
+
+def _ratio(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
+    rows = _rows([field, *aggregator._others], records)
+    per = _total(row[1] for row in rows)
+    return [float(Fraction(aggregator._scale) * _total(row[0] for row in rows) / per) if per else None]
+
+
+def _weighted_average(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
+    rows = _rows([field, *aggregator._others], records)
+    weights = _total(row[1] for row in rows)
+    return [float(_total(row[0] * row[1] for row in rows) / weights) if weights else None]
+
+
+def _comoment(rows: _Rows, a: int, b: int) -> Fraction:
+    means = [_total(row[at] for row in rows) / len(rows) for at in (a, b)]
+    return _total((row[a] - means[0]) * (row[b] - means[1]) for row in rows)
+
+
+def _covariance(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
+    rows = _rows([field, *aggregator._others], records)
+    divisor = len(rows) - (aggregator._kind == "covariance_sample")
+    return [float(_comoment(rows, 0, 1) / divisor) if rows and divisor else None]
+
+
+def _correlation(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
+    rows = _rows([field, *aggregator._others], records)
+    spread = _comoment(rows, 0, 0) * _comoment(rows, 1, 1) if rows else Fraction(0)
+    return [float(_comoment(rows, 0, 1)) / math.sqrt(spread) if spread else None]
+
+
+def _trend(
+    aggregator: Any, field: str, records: Sequence[Record], times: Sequence[int], window: Interval | None
+) -> list[float | None]:
+    """By the normal equations."""
+    if aggregator._by_time:
+        start = None if window is None or window[0] == EARLIEST else window[0]
+        rows = [
+            (Fraction(value), Fraction(time - (start or 0), 1_000_000))
+            for time, record in zip(times, records, strict=True)
+            if is_number(value := field_of(record, field))
+        ]
+    else:
+        start = 0
+        rows = _rows([field, *aggregator._others], records)  # type: ignore[assignment]
+    regressors = 1 if aggregator._by_time else len(aggregator._others)
+    nothing: list[float | None] = [None] * (regressors + 2)
+    if len(rows) <= regressors:
+        return nothing
+    matrix = [
+        [_comoment(rows, i, j) for j in range(1, regressors + 1)] + [_comoment(rows, i, 0)]
+        for i in range(1, regressors + 1)
+    ]
+    slopes = _solved(matrix)
+    if slopes is None:
+        return nothing
+    means = [_total(row[at] for row in rows) / len(rows) for at in range(regressors + 1)]
+    intercept = means[0] - _total(slope * mean for slope, mean in zip(slopes, means[1:], strict=True))
+    explained = _total(slope * _comoment(rows, at + 1, 0) for at, slope in enumerate(slopes))
+    spread = _comoment(rows, 0, 0)
+    return [
+        *map(float, slopes),
+        None if start is None else float(intercept),
+        float(explained / spread) if spread else None,
+    ]
+
+
+def _solved(matrix: list[list[Fraction]]) -> list[Fraction] | None:
+    """Gauss-Jordan elimination of an augmented matrix; None if it is singular."""
+    size = len(matrix)
+    for column in range(size):
+        pivot = next((row for row in range(column, size) if matrix[row][column]), None)
+        if pivot is None:
+            return None
+        matrix[column], matrix[pivot] = matrix[pivot], matrix[column]
+        matrix[column] = [value / matrix[column][column] for value in matrix[column]]
+        for row in range(size):
+            if row != column:
+                factor = matrix[row][column]
+                matrix[row] = [a - factor * b for a, b in zip(matrix[row], matrix[column], strict=True)]
+    return [row[-1] for row in matrix]
+
+
+_DEFINITIONS: dict[type[Any], Callable[..., list[Any]]] = {
+    RatioAggregator: _ratio,
+    WeightedAverageAggregator: _weighted_average,
+    CovarianceAggregator: _covariance,
+    CorrelationAggregator: _correlation,
+    LinearTrendAggregator: _trend,
+}

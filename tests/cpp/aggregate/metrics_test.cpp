@@ -1,0 +1,233 @@
+// What every metric keeps, whatever it computes.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "aggregate/endpoint_statistics.hpp"
+#include "aggregate/joint_statistics.hpp"
+#include "aggregate/shape_statistics.hpp"
+#include "aggregate/value_statistics.hpp"
+#include "record/error.hpp"
+
+namespace llmopt_stream {
+namespace {
+
+using Joint = JointStatistics::Kind;
+
+/// Columns 0 and 1 are floats, 2 integers.
+std::vector<std::pair<std::string, std::shared_ptr<const Metric>>> all_metrics(bool integers_as_floats) {
+    const FieldType integer = integers_as_floats ? FieldType::kFloat64 : FieldType::kInt64;
+    const std::vector<EndpointStatistics::Result> ends = {{EndpointStatistics::End::kFirst, "first"},
+                                                          {EndpointStatistics::End::kLast, "last"}};
+    const std::vector<ShapeStatistics::Result> shapes = {{ShapeStatistics::Shape::kSkewness, "skewness"},
+                                                         {ShapeStatistics::Shape::kKurtosis, "kurtosis"}};
+    const std::vector<JointStatistics::Field> pair = {{0, FieldType::kFloat64}, {2, integer}};
+    return {
+        {"statistics", std::make_shared<ValueStatistics>(
+                           0, FieldType::kFloat64,
+                           std::vector<Aggregation>{{AggregationKind::kVariance, 0, "variance"},
+                                                    {AggregationKind::kPercentile, 50, "p50"}})},
+        {"endpoints", std::make_shared<EndpointStatistics>(0, FieldType::kFloat64, ends)},
+        {"integer endpoints", std::make_shared<EndpointStatistics>(2, integer, ends)},
+        {"shape", std::make_shared<ShapeStatistics>(0, FieldType::kFloat64, shapes)},
+        {"integer shape", std::make_shared<ShapeStatistics>(2, integer, shapes)},
+        {"ratio", std::make_shared<JointStatistics>(
+                      pair, std::vector<JointStatistics::Result>{{Joint::kRatio, "ratio", 1000}})},
+        {"weighted", std::make_shared<JointStatistics>(
+                         pair, std::vector<JointStatistics::Result>{{Joint::kWeightedAverage, "average"}})},
+        {"correlation", std::make_shared<JointStatistics>(
+                            pair, std::vector<JointStatistics::Result>{{Joint::kCorrelation, "correlation"},
+                                                                       {Joint::kCovariance, "covariance"}})},
+        {"trend", std::make_shared<JointStatistics>(
+                      std::vector<JointStatistics::Field>{{0, FieldType::kFloat64}, {std::nullopt}},
+                      std::vector<JointStatistics::Result>{{Joint::kSlope, "slope"},
+                                                           {Joint::kIntercept, "intercept"}})},
+        {"plane",
+         std::make_shared<JointStatistics>(
+             std::vector<JointStatistics::Field>{
+                 {0, FieldType::kFloat64}, {1, FieldType::kFloat64}, {2, integer}},
+             std::vector<JointStatistics::Result>{{Joint::kSlope, "slope"}, {Joint::kDetermination, "r2"}})},
+    };
+}
+
+/// Records of all kinds: some without a value, some huge.
+class Records {
+public:
+    explicit Records(std::size_t size, std::uint64_t seed, bool usable = true) {
+        std::mt19937_64 random(seed);
+        for (std::size_t record = 0; record < size; ++record) {
+            times_.push_back(1'767'225'600'000'000 + static_cast<Timestamp>(random() % 1'000));
+            for (std::vector<double>& column : floats_) {
+                const std::uint64_t draw = random() % 50;
+                column.push_back(!usable || draw == 0 ? std::numeric_limits<double>::quiet_NaN()
+                                 : draw == 1          ? 1e200
+                                                      : static_cast<double>(random() % 2'000) / 7 - 100);
+            }
+            integers_.push_back(static_cast<std::int64_t>(random() % 1'000) - 300);
+            present_.push_back(usable && random() % 20 != 0 ? 1 : 0);
+        }
+    }
+    [[nodiscard]] std::size_t size() const { return times_.size(); }
+    [[nodiscard]] RecordBatch batch() const {
+        RecordBatch batch;
+        batch.size = size();
+        batch.event_time = times_;
+        batch.values = {{FieldType::kFloat64, floats_[0], {}, {}},
+                        {FieldType::kFloat64, floats_[1], {}, {}},
+                        {FieldType::kInt64, {}, integers_, present_}};
+        return batch;
+    }
+
+private:
+    std::vector<Timestamp> times_;
+    std::vector<double> floats_[2];
+    std::vector<std::int64_t> integers_;
+    std::vector<std::uint8_t> present_;
+};
+
+class State {
+public:
+    explicit State(const Metric& metric) : metric_(metric), words_(metric.state_bytes() / 8) {
+        metric_.create(bytes());
+    }
+    ~State() { metric_.destroy(bytes(), pool_); }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
+    std::byte* bytes() { return reinterpret_cast<std::byte*>(words_.data()); }
+    std::uint64_t add(const RecordBatch& batch, std::size_t first, std::size_t size) {
+        const std::vector<std::byte*> rows(size, bytes());
+        return metric_.add(rows, 0, batch, first, pool_);
+    }
+    void merge(State& other) { metric_.merge(bytes(), other.bytes(), pool_); }
+    std::string encoded() {
+        ByteWriter out;
+        metric_.encode(bytes(), out);
+        return out.take();
+    }
+    void decode(const std::string& encoded) {
+        ByteReader in(encoded);
+        metric_.decode(bytes(), in, pool_);
+    }
+    std::string results() {
+        std::vector<ResultColumn> columns;
+        metric_.make_result_columns(columns);
+        metric_.append_results(bytes(), {1'767'225'600'000'000, 1'767'225'660'000'000}, columns);
+        ByteWriter out;
+        for (const ResultColumn& column : columns) {
+            column.encode(0, out);
+        }
+        return out.take();
+    }
+    void reset() {
+        metric_.destroy(bytes(), pool_);
+        metric_.create(bytes());
+    }
+
+private:
+    const Metric& metric_;
+    std::vector<std::uint64_t> words_;
+    SizeClassPool pool_;
+};
+
+TEST(Metrics, BatchCutsChangeNoBit) {
+    const Records records(400, 11);
+    const RecordBatch batch = records.batch();
+    std::mt19937_64 random(12);
+    for (const auto& [name, metric] : all_metrics(false)) {
+        State whole(*metric);
+        const std::uint64_t skipped = whole.add(batch, 0, batch.size);
+        State cut(*metric);
+        std::uint64_t cut_skipped = 0;
+        for (std::size_t first = 0; first < batch.size;) {
+            const std::size_t size = std::min<std::size_t>(1 + random() % 70, batch.size - first);
+            cut_skipped += cut.add(batch, first, size);
+            first += size;
+        }
+        EXPECT_EQ(cut.encoded(), whole.encoded()) << name;
+        EXPECT_EQ(cut_skipped, skipped) << name;
+        EXPECT_GT(skipped, 0U) << name;
+    }
+}
+
+TEST(Metrics, DecodingRestoresExactlyAndGoesOnAlike) {
+    const Records records(300, 13);
+    const RecordBatch batch = records.batch();
+    for (const auto& [name, metric] : all_metrics(false)) {
+        for (const std::size_t size : {0U, 1U, 3U, 200U}) {
+            State state(*metric);
+            state.add(batch, 0, size);
+            State restored(*metric);
+            restored.decode(state.encoded());
+            EXPECT_EQ(restored.encoded(), state.encoded()) << name;
+            EXPECT_EQ(restored.results(), state.results()) << name;
+            state.add(batch, size, 100);
+            restored.add(batch, size, 100);
+            EXPECT_EQ(restored.encoded(), state.encoded()) << name;
+        }
+    }
+}
+
+TEST(Metrics, AnEmptyStateIsTheUnitOfMerging) {
+    const Records records(50, 14);
+    const RecordBatch batch = records.batch();
+    for (const auto& [name, metric] : all_metrics(false)) {
+        State state(*metric);
+        state.add(batch, 0, batch.size);
+        State empty(*metric);
+        const std::string before = state.results();
+        state.merge(empty);
+        EXPECT_EQ(state.results(), before) << name;
+        empty.merge(state);
+        EXPECT_EQ(empty.results(), before) << name;
+    }
+}
+
+TEST(Metrics, WithoutAValueTheBytesAreTheSameForEveryType) {
+    const Records unusable(20, 15, false);
+    const auto as_integers = all_metrics(false);
+    const auto as_floats = all_metrics(true);
+    for (std::size_t at = 0; at < as_integers.size(); ++at) {
+        State integers(*as_integers[at].second);
+        EXPECT_EQ(integers.add(unusable.batch(), 0, unusable.size()), unusable.size());
+        State floats(*as_floats[at].second);
+        floats.decode(integers.encoded());
+        EXPECT_EQ(floats.encoded(), integers.encoded()) << as_integers[at].first;
+    }
+}
+
+TEST(Metrics, CorruptBytesAreRefusedOrMakeAStateThatCanBeUsed) {
+    const Records records(120, 16);
+    const RecordBatch batch = records.batch();
+    std::mt19937_64 random(17);
+    for (const auto& [name, metric] : all_metrics(false)) {
+        State state(*metric);
+        state.add(batch, 0, batch.size);
+        const std::string encoded = state.encoded();
+        State damaged(*metric);
+        const std::string empty = damaged.encoded();
+        for (int round = 0; round < 2'000; ++round) {
+            std::string bytes = encoded;
+            bytes[random() % bytes.size()] = static_cast<char>(random());
+            bytes.resize(random() % 4 == 0 ? random() % bytes.size() : bytes.size());
+            try {
+                damaged.decode(bytes);
+                damaged.add(batch, 0, 5);
+                static_cast<void>(damaged.results());
+                damaged.reset();
+            } catch (const Error& error) {
+                ASSERT_EQ(error.kind(), ErrorKind::kCheckpoint) << name;
+                ASSERT_EQ(damaged.encoded(), empty) << name;
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace llmopt_stream
