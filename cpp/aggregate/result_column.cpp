@@ -27,6 +27,9 @@ void ResultColumn::append(const ResultColumn& from) {
 }
 
 void ResultColumn::shrink(std::size_t size) {
+    if (present.size() <= size) {
+        return;
+    }
     switch (type) {
         case ResultType::kFloat64: float64.resize(size); break;
         case ResultType::kInt64: int64.resize(size); break;

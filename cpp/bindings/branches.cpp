@@ -36,6 +36,18 @@ private:
     py::object assign_;
 };
 
+SeriesPlan series_of(const py::dict& settings) {
+    SeriesPlan series;
+    series.kind = setting<std::string>(settings, "kind") == "zscore" ? SeriesPlan::Kind::kZScore
+                                                                     : SeriesPlan::Kind::kMovingAverage;
+    series.result = setting<std::size_t>(settings, "result");
+    series.alpha = setting<double>(settings, "alpha");
+    series.threshold = setting<double>(settings, "threshold");
+    series.warm_up = setting<std::uint64_t>(settings, "warm_up");
+    series.names = setting<std::vector<std::string>>(settings, "names");
+    return series;
+}
+
 }  // namespace
 
 BranchPlan branch_of(const py::dict& settings) {
@@ -61,6 +73,10 @@ BranchPlan branch_of(const py::dict& settings) {
     for (const py::handle metric : settings["metrics"]) {
         branch.metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric)));
     }
+    for (const py::handle series : settings["series"]) {
+        branch.series.push_back(series_of(py::reinterpret_borrow<py::dict>(series)));
+    }
+    branch.forget_after = setting<Duration>(settings, "forget_after");
     branch.result_order = setting<std::vector<std::size_t>>(settings, "result_order");
     return branch;
 }

@@ -21,11 +21,20 @@ std::optional<Duration> session_gap(const ValueColumn& seconds, std::size_t reco
 }
 
 Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared)
-    : plan_(std::move(plan)), assigner_(assigner_of(plan_.window)) {
+    : plan_(std::move(plan)),
+      assigner_(assigner_of(plan_.window)),
+      series_(plan_.series, plan_.forget_after, plan_.window) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
     // An operator checks what nobody else knows.
-    output_.panes.results = ShardedOperator(plan_.window, metrics(declared), 1).make_result_columns();
+    make_result_columns(ShardedOperator(plan_.window, metrics(declared), 1));
+}
+
+void Branch::make_result_columns(const ShardedOperator& of) {
+    output_.panes.results = of.make_result_columns();
+    for (ResultColumn& column : series_.make_result_columns()) {
+        output_.panes.results.push_back(std::move(column));
+    }
 }
 
 Metrics Branch::metrics(const std::vector<FieldType>& types) const {
@@ -39,7 +48,7 @@ Metrics Branch::metrics(const std::vector<FieldType>& types) const {
 void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
                           Timestamp now) {
     operator_.emplace(plan_.window, metrics(types), shards);
-    output_.panes.results = operator_->make_result_columns();
+    make_result_columns(*operator_);
     on_processing_time(now, 0);
     on_watermark(watermark, 0);
 }
@@ -95,7 +104,7 @@ void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timesta
         own_clock.watermark_after = now_;
     }
     operator_->on_batch(own, own_clock, pool, output_);
-    count_output();
+    finish_output(own_clock.watermark_after.empty() ? kMinTimestamp : own_clock.watermark_after.back());
 }
 
 void Branch::measure_delay(const RecordBatch& batch, std::size_t record, Timestamp greatest) noexcept {
@@ -121,18 +130,20 @@ void Branch::on_watermark(Timestamp watermark, std::uint64_t position) {
     // The end of the input completes windows by the clock, too.
     if (operator_ && (!plan_.window.by_clock || watermark == kMaxTimestamp)) {
         operator_->on_watermark(watermark, position, output_);
-        count_output();
+        finish_output(watermark);
     }
 }
 
 void Branch::on_processing_time(Timestamp now, std::uint64_t position) {
     if (operator_) {
         operator_->on_processing_time(now, position, output_);
-        count_output();
+        finish_output(plan_.window.by_clock ? now : kMinTimestamp);
     }
 }
 
-void Branch::count_output() {
+void Branch::finish_output(Timestamp watermark) {
+    series_.complete(output_.panes);
+    series_.forget(watermark);
     counts_.aggregated += std::exchange(output_.aggregated, 0);
     counts_.late += std::exchange(output_.late_records, 0);
     counts_.outside_windows += std::exchange(output_.outside_windows, 0);
@@ -172,6 +183,7 @@ void Branch::encode(ByteWriter& out) const {
     if (operator_) {
         operator_->encode(out);
         output_.panes.encode(out);
+        series_.encode(out);
     }
 }
 
@@ -187,6 +199,7 @@ void Branch::decode(ByteReader& in) {
     if (operator_) {
         operator_->decode(in);
         output_.panes.decode(in);
+        series_.decode(in);
     }
 }
 

@@ -12,6 +12,7 @@
 #include "record/record_batch.hpp"
 #include "time/delay_histogram.hpp"
 #include "window/window_plan.hpp"
+#include "window/window_series.hpp"
 
 namespace llmopt_stream {
 
@@ -36,7 +37,10 @@ struct BranchPlan {
     /// The value column, in seconds, where each record has a session gap of its own.
     std::optional<std::size_t> gap_column;
     std::vector<MetricFactory> metrics;
-    /// Which of the metrics' results, in their order, comes first in the output, which second, …
+    /// What is computed across a key's windows; their results come behind those of the metrics.
+    std::vector<SeriesPlan> series;
+    Duration forget_after = 0;
+    /// Which of the results, in their order, comes first in the output, which second, …
     std::vector<std::size_t> result_order;
 };
 
@@ -99,13 +103,18 @@ public:
 
 private:
     [[nodiscard]] Metrics metrics(const std::vector<FieldType>& types) const;
-    void count_output();
+    /// Makes the result columns of panes that are yet to come.
+    void make_result_columns(const ShardedOperator& of);
+    /// Completes the panes that the operator has put out, and counts. Nothing before the watermark comes
+    /// back.
+    void finish_output(Timestamp watermark);
     /// The batch with what the windows need of each record.
     [[nodiscard]] RecordBatch with_windows(const RecordBatch& batch, Timestamp now);
 
     BranchPlan plan_;
     std::optional<AlignedWindowAssigner> assigner_;
     std::optional<ShardedOperator> operator_;
+    WindowSeries series_;
     WindowOutput output_;
     BranchCounts counts_;
     DelayHistogram delays_after_end_;

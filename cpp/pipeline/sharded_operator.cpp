@@ -12,7 +12,7 @@ void append_pane(PaneTable& to, const PaneTable& from, std::size_t pane) {
     to.append(from.key(pane), Interval{from.start[pane], from.end[pane]}, from.fired_at[pane],
               from.timing[pane], from.index[pane], from.is_last[pane] != 0,
               std::span(from.replaces).subspan(first, from.replaces_ends[pane] - first));
-    for (std::size_t column = 0; column < to.results.size(); ++column) {
+    for (std::size_t column = 0; column < from.results.size(); ++column) {
         to.results[column].append(from.results[column], pane);
     }
 }

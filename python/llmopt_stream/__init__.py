@@ -63,6 +63,7 @@ from .push_session import PushSession
 from .reprocess import reprocess
 from .results import AggregationResult, Pane, ResultTable
 from .run_summary import RunSummary
+from .series import MovingAverage, ZScore
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
 from .triggers import (
@@ -141,6 +142,7 @@ __all__ = [
     "LinearTrendAggregator",
     "MaxAggregator",
     "MinAggregator",
+    "MovingAverage",
     "NdjsonSink",
     "Pane",
     "ParquetSink",
@@ -178,6 +180,7 @@ __all__ = [
     "WindowTrigger",
     "WindowType",
     "WindowVerdict",
+    "ZScore",
     "aggregate",
     "align_timestamp",
     "all_of",

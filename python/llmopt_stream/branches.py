@@ -10,6 +10,7 @@ from .columns import Column
 from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
 from .late import LateEventHandler
 from .metrics import NINE, CoreMetric, Metric, metric_of
+from .series import DEFAULT_FORGET_AFTER, Series
 from .sinks import Sink
 from .triggers import EventTimeTrigger, WindowTrigger, asks_user, core_trigger, kept_after_end
 from .units import duration_text
@@ -33,6 +34,8 @@ class Branch:
     trigger: WindowTrigger = DEFAULT_TRIGGER
     accumulation: str = "accumulating"
     metrics: tuple[Metric, ...] = ()
+    series: tuple[Series, ...] = ()
+    forget_after: int = DEFAULT_FORGET_AFTER
     sinks: tuple[Sink, ...] = ()
 
     @property
@@ -74,7 +77,8 @@ class Branch:
 
     def result_names(self) -> list[str]:
         """In the order in which they were asked for."""
-        return [name for metric in self.all_metrics() for name in metric.result_names()]
+        of_metrics = [name for metric in self.all_metrics() for name in metric.result_names()]
+        return [*of_metrics, *(name for series in self.series for name in series.result_names())]
 
     @property
     def uses_clock(self) -> bool:
@@ -107,6 +111,7 @@ class Branch:
         gap_field = self.gap_field()
         metrics = self.core_metrics()
         computed = [name for metric in metrics for name in metric.results]
+        columns = [*computed, *(name for series in self.series for name in series.result_names())]
         if spec.type is WindowType.COUNT and self.trigger != DEFAULT_TRIGGER:
             raise ConfigurationError(
                 "with_trigger: count windows fire when they are full; for other rules use with_global_window()"
@@ -127,8 +132,23 @@ class Branch:
             "collect_late": collect_late,
             "assigner": _Assigned(self.window) if spec.type is WindowType.CUSTOM and self.window else None,
             "metrics": [metric.core_settings(fields, labels) for metric in metrics],
-            "result_order": [computed.index(name) for name in self.result_names()],
+            "series": [self._series_settings(series, computed) for series in self.series],
+            "forget_after": self.forget_after,
+            "result_order": [columns.index(name) for name in self.result_names()],
         }
+
+    def _series_settings(self, series: Series, computed: list[str]) -> dict[str, Any]:
+        if series.of not in computed:
+            raise ConfigurationError(
+                f"across_windows: {series}: {series.of!r} is no result; expected one of {', '.join(computed)}"
+            )
+        if self.spec.type is WindowType.GLOBAL:
+            raise ConfigurationError(f"across_windows: {series}: there is only one window, the global one")
+        if self.accumulation == "discarding":
+            raise ConfigurationError(
+                f"across_windows: {series}: needs panes that hold everything; leave with_accumulation('discarding') out"
+            )
+        return {**series.core_settings(), "result": computed.index(series.of)}
 
     def fingerprint(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What of the settings says whether snapshots fit."""
@@ -150,6 +170,10 @@ class Branch:
             names = ", ".join(metric.result_names())
             kind = types.get(metric.field, "float64")
             stages.append(("aggregate", f"{metric.field} ({kind}): {names}", "C++"))
+        stages += [
+            ("across windows", f"{series}: {', '.join(series.result_names())}", "C++")
+            for series in self.series
+        ]
         if self.side_output is not None:
             stages.append(("late", str(self.side_output), _where_to(self.side_output)))
         stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks]

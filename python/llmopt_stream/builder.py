@@ -17,6 +17,7 @@ from .pipeline import StreamPipeline
 from .plan import Plan
 from .push_session import PushSession
 from .schemas import declared_types
+from .series import Series
 from .sinks import Sink
 from .sources import Source
 from .triggers import WindowTrigger
@@ -245,6 +246,29 @@ class StreamPipelineBuilder:
         metric = metric_of(field_path(field, "aggregate"), names, prefix)
         return self._but_branch(metrics=(*self._branch.metrics, metric))
 
+    def across_windows(self, *series: Series, forget_after: Duration | None = None) -> StreamPipelineBuilder:
+        """What a key's successive windows say together: MovingAverage and ZScore of results.
+
+        They see each window as it is when it fires. One that fires again takes its own place; panes that are
+        out already are not repeated. A key that has no window for `forget_after` (1 day unless said otherwise)
+        starts anew.
+
+        >>> from llmopt_stream import MovingAverage, ZScore
+        >>> builder = (
+        ...     create_pipeline().key_by("model").with_tumbling_window("1m").aggregate("ms", ["p95"])
+        ...     .across_windows(MovingAverage("p95", alpha=0.2), ZScore("p95", threshold=4))
+        ... )
+        """
+        for each in series:
+            if not isinstance(each, Series):
+                raise ConfigurationError(
+                    f"across_windows: {each!r} is not one of MovingAverage(result) and ZScore(result)"
+                )
+        changes: dict[str, Any] = {"series": (*self._branch.series, *series)}
+        if forget_after is not None:
+            changes["forget_after"] = duration_micros(forget_after, "across_windows: forget_after")
+        return self._but_branch(**changes)
+
     def branch(self, name: str) -> StreamPipelineBuilder:
         """Starts another branch of the stream, with windows, trigger, aggregates, late records and sinks of
         its own; what is said of them from here on is said of it. Source, event time, watermark and key are
@@ -328,6 +352,14 @@ class StreamPipelineBuilder:
                         raise ConfigurationError(
                             f"aggregate: two columns of the result would be called {name!r}; "
                             f"give the metric of {metric.field!r} another prefix="
+                        )
+                    taken.append(name)
+            for series in branch.series:
+                for name in series.result_names():
+                    if name in taken:
+                        raise ConfigurationError(
+                            f"across_windows: {series}: two columns of the result would be called {name!r}; "
+                            "give it another name="
                         )
                     taken.append(name)
         return self

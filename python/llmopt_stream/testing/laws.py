@@ -234,7 +234,7 @@ def _difference_of_final_panes(
     reference = _driven_reference(builder, branch, steps)
     for pane in reference.drain():
         place = pane.window, key_order(pane.key)
-        for metric in reference.metrics:
+        for metric in (*reference.metrics, *reference.series):
             found = metric.difference(expected[place], actual[place], pane.records)
             if found:
                 return f"window {pane.window} key {pane.key}: {found}"

@@ -82,7 +82,7 @@ def difference_to_reference(output: Output, branch: str, reference: NaiveWindows
             or _naive_place(branch, want) != (*_place(got), _order(got.key.values()))
         ):
             return f"pane {at}: expected {want}\ngot {got}"
-        for metric in reference.metrics:
+        for metric in (*reference.metrics, *reference.series):
             found = metric.difference(want.results, got.results, want.records)
             if found:
                 return f"pane {at}: {found}; expected {want}\ngot {got}"

@@ -20,6 +20,7 @@ from llmopt_stream.windows import WindowAssigner, WindowType
 from .aggregators import AggregatorMetric
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
 from .metrics import Metric
+from .series import NaiveSeries
 from .values import Interval, micros_in_unit
 
 __all__ = ["settings_of"]
@@ -41,6 +42,10 @@ def settings_of(plan: Plan, branch_name: str) -> dict[str, Any]:
         "window": _kind(branch.window),
         "key_fields": plan.key,
         "metrics": [made for metric in branch.all_metrics() for made in _metrics(metric)],
+        "series": [
+            NaiveSeries(each, branch.forget_after, branch.spec.type is WindowType.COUNT)
+            for each in branch.series
+        ],
         "trigger": branch.trigger,
         "allowed_lateness": branch.allowed_lateness(),
         "accumulation": branch.accumulation,

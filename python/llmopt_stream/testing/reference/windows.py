@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,7 @@ from .counted import CountedKey
 from .kinds import Count, Session, WindowKind
 from .metrics import Metric
 from .panes import NaiveLateRecord, NaivePane
+from .series import NaiveSeries
 from .triggers import TriggerView, is_ready, may_purge, retention
 from .values import EARLIEST, END_OF_TIME, Interval, Record, field_of, key_order, saturated, whole_micros
 
@@ -92,6 +94,7 @@ class NaiveWindows:
         *,
         key_fields: Sequence[str] = ("key",),
         metrics: Sequence[Metric | AggregatorMetric] = (Metric(),),
+        series: Sequence[NaiveSeries] = (),
         trigger: WindowTrigger = _DEFAULT_TRIGGER,
         allowed_lateness: int = 0,
         accumulation: str = "accumulating",
@@ -109,6 +112,7 @@ class NaiveWindows:
         self._kind = window
         self._key_fields = tuple(key_fields)
         self.metrics = tuple(metrics)
+        self.series = tuple(series)
         self._trigger = trigger
         self._by_clock = {"event": False, "processing": True}[time]
         self._allowed_lateness = allowed_lateness
@@ -348,7 +352,9 @@ class NaiveWindows:
 
     def _end_step(self) -> None:
         """One record with the advance that it causes, or one advance: its panes come in one order."""
-        self._panes += sorted(self._fired, key=lambda pane: (pane.window[1], key_order(pane.key)))
+        for pane in sorted(self._fired, key=lambda pane: (pane.window[1], key_order(pane.key))):
+            said = {name: value for each in self.series for name, value in each.results(pane).items()}
+            self._panes.append(dataclasses.replace(pane, results={**pane.results, **said}))
         self._fired = []
 
     def _is_expired(self, window: Interval) -> bool:
