@@ -215,50 +215,79 @@ Malformed set_value(PyObject* object, std::size_t column, BatchBuilder& builder)
     }
 }
 
-/// Times as keys are text, as those of Arrow columns are.
-Malformed set_time_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
+/// Where a scalar goes: a field of the key, or a label.
+struct KeyField {
+    BatchBuilder& builder;
+    std::size_t field;
+
+    template <typename Value>
+    Malformed set(Value value) const {
+        return builder.set_key(field, value);
+    }
+    [[nodiscard]] Malformed set_null() const { return builder.set_key_null(field); }
+    /// Rounded it would be a key together with its neighbours.
+    [[nodiscard]] static Malformed set_rounded(double) { return Malformed::kKeyNotScalar; }
+    [[nodiscard]] static Malformed set_unusable(Malformed why) { return why; }
+};
+struct LabelField {
+    BatchBuilder& builder;
+    std::size_t column;
+
+    template <typename Value>
+    Malformed set(Value value) const {
+        return builder.set_label(column, value);
+    }
+    [[nodiscard]] Malformed set_null() const { return builder.set_label_null(column); }
+    [[nodiscard]] Malformed set_rounded(double value) const { return builder.set_label(column, value); }
+    [[nodiscard]] Malformed set_unusable(Malformed) const { return builder.set_label_null(column); }
+};
+
+/// Times are text, as those of Arrow columns are.
+template <typename Target>
+Malformed set_time_text(PyObject* object, const Target& target) {
     const bool is_numpy = is_numpy_datetime(object);
     if (!is_numpy && is_not_a_time(object)) {
-        return builder.set_key_null(field);
+        return target.set_null();
     }
     const auto time = is_numpy ? micros_of_numpy(object) : micros_of_datetime(object);
     if (!time) {
-        return is_numpy ? builder.set_key_null(field) : Malformed::kKeyNotScalar;
+        return is_numpy ? target.set_null() : target.set_unusable(Malformed::kKeyNotScalar);
     }
     const bool has_time_of_day = is_numpy || PyDateTime_Check(object);
-    return builder.set_key(
-        field, std::string_view(has_time_of_day ? format_iso8601(*time) : format_iso8601_date(*time)));
+    return target.set(std::string_view(has_time_of_day ? format_iso8601(*time) : format_iso8601_date(*time)));
 }
 
-Malformed set_key(PyObject* object, std::size_t field, BatchBuilder& builder) {
+template <typename Target>
+Malformed set_scalar(PyObject* object, const Target& target) {
     if (PyUnicode_Check(object)) {
         const auto text = utf8(object);
-        return text ? builder.set_key(field, *text) : Malformed::kBadUtf8;
+        return text ? target.set(*text) : target.set_unusable(Malformed::kBadUtf8);
     }
     if (object == Py_None) {
-        return builder.set_key_null(field);
+        return target.set_null();
     }
     if (is_bool(object)) {
-        return builder.set_key(field, PyObject_IsTrue(object) == 1);
+        return target.set(PyObject_IsTrue(object) == 1);
     }
     if (PyDate_Check(object) || is_numpy_datetime(object)) {
-        return set_time_key(object, field, builder);
+        return set_time_text(object, target);
     }
     const Number number = number_of(object);
     if (number.kind == Number::Kind::kInteger) {
-        return builder.set_key(field, number.integer);
+        return target.set(number.integer);
     }
     if (number.kind == Number::Kind::kDouble) {
-        return builder.set_key(field, number.number);
+        return target.set(number.number);
     }
     if (number.kind == Number::Kind::kBeyondInt64) {
         const unsigned long long value = PyLong_AsUnsignedLongLong(number.exact.ptr());
         if (PyErr_Occurred() == nullptr) {
-            return builder.set_key(field, static_cast<std::uint64_t>(value));
+            return target.set(static_cast<std::uint64_t>(value));
         }
         PyErr_Clear();
+        return target.set_rounded(number.number);
     }
-    return Malformed::kKeyNotScalar;
+    return target.set_unusable(Malformed::kKeyNotScalar);
 }
 
 }  // namespace
@@ -294,12 +323,14 @@ PythonRecordDecoder::PythonRecordDecoder(const Schema& schema) : time_(schema.ti
     for (const ValueField& field : schema.values) {
         values_.emplace_back(field.path);
     }
+    for (const std::string& path : schema.labels) {
+        labels_.emplace_back(path);
+    }
 }
 
 void PythonRecordDecoder::find(py::handle object, const Path& path, std::size_t from, Found& found) {
     const std::vector<py::str>& names = path.names[from];
-    // Either something nested under the next name, or a field that has the whole rest as its name.
-    for (std::size_t count = 1; count <= names.size(); count += names.size() > 1 ? names.size() - 1 : 1) {
+    for (std::size_t count = 1; count <= names.size(); ++count) {
         py::object child = get(object, names[count - 1]);
         if (!child) {
             continue;
@@ -330,10 +361,15 @@ void PythonRecordDecoder::decode(py::handle record, BatchBuilder& builder) const
     };
     Malformed why = read(time_, [&](PyObject* value) { return set_time(value, builder); });
     for (std::size_t field = 0; field < keys_.size() && why == Malformed::kNone; ++field) {
-        why = read(keys_[field], [&](PyObject* value) { return set_key(value, field, builder); });
+        why =
+            read(keys_[field], [&](PyObject* value) { return set_scalar(value, KeyField{builder, field}); });
     }
     for (std::size_t column = 0; column < values_.size() && why == Malformed::kNone; ++column) {
         why = read(values_[column], [&](PyObject* value) { return set_value(value, column, builder); });
+    }
+    for (std::size_t column = 0; column < labels_.size() && why == Malformed::kNone; ++column) {
+        why = read(labels_[column],
+                   [&](PyObject* value) { return set_scalar(value, LabelField{builder, column}); });
     }
     if (why == Malformed::kNone) {
         builder.end_record();

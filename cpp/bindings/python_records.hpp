@@ -21,8 +21,8 @@ public:
     void decode(py::handle record, BatchBuilder& builder) const;
 
 private:
-    /// A dotted path as the names under which its parts may be found: the whole rest of the
-    /// path as one flat name, or fewer of its segments and then something nested.
+    /// A dotted path as the names under which its parts may be found: any number of its segments in one
+    /// name, and the rest nested there.
     struct Path {
         explicit Path(const std::string& dotted);
         std::size_t segments;
@@ -39,6 +39,7 @@ private:
     Path time_;
     std::vector<Path> keys_;
     std::vector<Path> values_;
+    std::vector<Path> labels_;
 };
 
 }  // namespace llmopt_stream::bindings

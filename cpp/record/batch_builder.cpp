@@ -5,8 +5,6 @@
 #include <limits>
 #include <numeric>
 
-#include "record/key.hpp"
-
 namespace llmopt_stream {
 namespace {
 
@@ -23,13 +21,14 @@ bool fits_int64(double value) { return value >= -0x1p63 && value < 0x1p63; }
 }  // namespace
 
 BatchBuilder::BatchBuilder(const Schema& schema)
-    : time_unit_(schema.time_unit), key_parts_(schema.key_paths.size()) {
+    : time_unit_(schema.time_unit), key_(schema.key_paths.size()) {
     columns_.reserve(schema.values.size());
     for (const ValueField& field : schema.values) {
         Column& column = columns_.emplace_back();
         column.type = field.type;
         column.is_declared = field.type_is_declared;
     }
+    labels_.assign(schema.labels.size(), DictionaryColumn(1));
 }
 
 void BatchBuilder::clear() noexcept {
@@ -37,8 +36,10 @@ void BatchBuilder::clear() noexcept {
     for (Column& column : columns_) {
         column.all_present = true;
     }
-    dictionary_.clear();
-    recent_texts_.clear();
+    key_.clear();
+    for (DictionaryColumn& label : labels_) {
+        label.clear();
+    }
     any_rejected_ = false;
     input_records_ = 0;
     malformed_.fill(0);
@@ -52,19 +53,22 @@ void BatchBuilder::begin_record() {
         grow();
     }
     has_time_ = false;
-    recent_key_ = RecentTextKeys::kNone;
+    key_.begin_record();
     for (Column& column : columns_) {
         column.is_set = false;
     }
-    for (KeyPart& part : key_parts_) {
-        part.is_set = false;
+    for (DictionaryColumn& label : labels_) {
+        label.begin_record();
     }
 }
 
 void BatchBuilder::grow() {
     const std::size_t capacity = std::max(kInitialCapacity, capacity_ * 2);
     times_.resize(capacity);
-    keys_.resize(capacity);
+    key_.reserve(capacity);
+    for (DictionaryColumn& label : labels_) {
+        label.reserve(capacity);
+    }
     input_index_.resize(capacity);
     for (Column& column : columns_) {
         if (column.type == FieldType::kFloat64) {
@@ -199,79 +203,6 @@ Malformed BatchBuilder::set_value_unusable(std::size_t index) noexcept {
     return Malformed::kNone;
 }
 
-template <typename Append>
-Malformed BatchBuilder::store_key(std::size_t field, Append append) {
-    KeyPart& part = key_parts_[field];
-    if (part.is_set) {
-        return Malformed::kDuplicateField;
-    }
-    part.is_set = true;
-    part.encoded.clear();
-    append(part.encoded);
-    return Malformed::kNone;
-}
-
-Malformed BatchBuilder::set_key_null(std::size_t field) {
-    return store_key(field, key_encoding::append_null);
-}
-
-Malformed BatchBuilder::set_key(std::size_t field, bool value) {
-    return store_key(field, [value](std::string& out) { key_encoding::append_bool(out, value); });
-}
-
-Malformed BatchBuilder::set_key(std::size_t field, std::int64_t value) {
-    return store_key(field, [value](std::string& out) { key_encoding::append_int(out, value); });
-}
-
-Malformed BatchBuilder::set_key(std::size_t field, std::uint64_t value) {
-    return store_key(field, [value](std::string& out) { key_encoding::append_uint(out, value); });
-}
-
-Malformed BatchBuilder::set_key(std::size_t field, double value) {
-    return store_key(field, [value](std::string& out) { key_encoding::append_double(out, value); });
-}
-
-Malformed BatchBuilder::set_key(std::size_t field, std::string_view value) {
-    if (key_parts_.size() == 1) {
-        return set_only_key(value);
-    }
-    return store_key(field, [value](std::string& out) { key_encoding::append_text(out, value); });
-}
-
-Malformed BatchBuilder::set_only_key(std::string_view value) {
-    KeyPart& part = key_parts_.front();
-    if (part.is_set) {
-        return Malformed::kDuplicateField;
-    }
-    part.is_set = true;
-    recent_key_ = recent_texts_.find(value, dictionary_);
-    if (recent_key_ == RecentTextKeys::kNone) {
-        part.encoded.clear();
-        key_encoding::append_text(part.encoded, value);
-    }
-    return Malformed::kNone;
-}
-
-std::uint32_t BatchBuilder::intern_key() {
-    if (recent_key_ != RecentTextKeys::kNone) {
-        return recent_key_;
-    }
-    if (key_parts_.size() == 1 && key_parts_.front().is_set) {
-        const std::uint32_t key = dictionary_.intern(key_parts_.front().encoded);
-        recent_texts_.remember(key, dictionary_);
-        return key;
-    }
-    key_scratch_.clear();
-    for (const KeyPart& part : key_parts_) {
-        if (part.is_set) {
-            key_scratch_.append(part.encoded);
-        } else {
-            key_encoding::append_null(key_scratch_);
-        }
-    }
-    return dictionary_.intern(key_scratch_);
-}
-
 Malformed BatchBuilder::end_record() {
     if (!has_time_) {
         reject(Malformed::kTimeMissing);
@@ -284,7 +215,10 @@ Malformed BatchBuilder::end_record() {
         // Only an accepted record may say so: a rejected one leaves its slot to the next.
         column.all_present &= column.type == FieldType::kFloat64 || column.present[size_] != 0;
     }
-    keys_[size_] = intern_key();
+    key_.end_record(size_);
+    for (DictionaryColumn& label : labels_) {
+        label.end_record(size_);
+    }
     if (any_rejected_) {
         input_index_[size_] = static_cast<std::uint32_t>(input_records_);
     }
@@ -309,8 +243,8 @@ RecordBatch BatchBuilder::batch() const {
     RecordBatch batch;
     batch.size = size_;
     batch.event_time = {times_.data(), size_};
-    batch.key = {keys_.data(), size_};
-    batch.keys = &dictionary_;
+    batch.key = key_.codes(size_);
+    batch.keys = &key_.dictionary();
     batch.values.reserve(columns_.size());
     for (const Column& column : columns_) {
         ValueColumn& values = batch.values.emplace_back();
@@ -323,6 +257,9 @@ RecordBatch BatchBuilder::batch() const {
                 values.present = {column.present.data(), size_};
             }
         }
+    }
+    for (const DictionaryColumn& label : labels_) {
+        batch.labels.push_back({label.codes(size_), &label.dictionary()});
     }
     if (any_rejected_) {
         batch.input_index = {input_index_.data(), size_};

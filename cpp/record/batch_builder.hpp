@@ -1,15 +1,15 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "record/dictionary_column.hpp"
 #include "record/iso8601.hpp"
-#include "record/key_dictionary.hpp"
-#include "record/recent_text_keys.hpp"
 #include "record/record_batch.hpp"
 #include "record/schema.hpp"
 #include "record/time.hpp"
@@ -20,7 +20,7 @@ namespace llmopt_stream {
 /// here, so that a value means the same whichever way it came in. Fields may be set in
 /// any order between begin_record() and end_record() or reject(); a setter returns
 /// Malformed::kNone or why the record is unusable (then call reject()). Setting the time,
-/// a value column or a key field twice is Malformed::kDuplicateField.
+/// a value column, a key field or a label twice is Malformed::kDuplicateField.
 class BatchBuilder {
 public:
     explicit BatchBuilder(const Schema& schema);
@@ -48,15 +48,38 @@ public:
     /// null, wrong type: the record counts, its value does not.
     [[nodiscard]] Malformed set_value_unusable(std::size_t column) noexcept;
 
-    [[nodiscard]] Malformed set_key_null(std::size_t field);
-    [[nodiscard]] Malformed set_key(std::size_t field, bool value);
-    [[nodiscard]] Malformed set_key(std::size_t field, std::int64_t value);
-    [[nodiscard]] Malformed set_key(std::size_t field, std::uint64_t value);
-    [[nodiscard]] Malformed set_key(std::size_t field, double value);
-    [[nodiscard]] Malformed set_key(std::size_t field, std::string_view value);
+    [[nodiscard]] Malformed set_key_null(std::size_t field) { return key_.set_null(field); }
+    [[nodiscard]] Malformed set_key(std::size_t field, bool value) { return key_.set(field, value); }
+    [[nodiscard]] Malformed set_key(std::size_t field, std::int64_t value) { return key_.set(field, value); }
+    [[nodiscard]] Malformed set_key(std::size_t field, std::uint64_t value) { return key_.set(field, value); }
+    [[nodiscard]] Malformed set_key(std::size_t field, double value) { return key_.set(field, value); }
+    [[nodiscard]] Malformed set_key(std::size_t field, std::string_view value) {
+        return key_.set(field, value);
+    }
     /// Otherwise a literal would become a bool.
     [[nodiscard]] Malformed set_key(std::size_t field, const char* value) {
         return set_key(field, std::string_view(value));
+    }
+
+    /// A label that is no scalar is null, and so is a number that is not finite.
+    [[nodiscard]] Malformed set_label_null(std::size_t column) { return labels_[column].set_null(0); }
+    [[nodiscard]] Malformed set_label(std::size_t column, bool value) {
+        return labels_[column].set(0, value);
+    }
+    [[nodiscard]] Malformed set_label(std::size_t column, std::int64_t value) {
+        return labels_[column].set(0, value);
+    }
+    [[nodiscard]] Malformed set_label(std::size_t column, std::uint64_t value) {
+        return labels_[column].set(0, value);
+    }
+    [[nodiscard]] Malformed set_label(std::size_t column, double value) {
+        return std::isfinite(value) ? labels_[column].set(0, value) : set_label_null(column);
+    }
+    [[nodiscard]] Malformed set_label(std::size_t column, std::string_view value) {
+        return labels_[column].set(0, value);
+    }
+    [[nodiscard]] Malformed set_label(std::size_t column, const char* value) {
+        return set_label(column, std::string_view(value));
     }
 
     /// Adds the record unless it has no time (then it is rejected); fields not set are null.
@@ -97,39 +120,26 @@ private:
         std::vector<std::int64_t> int64;
         std::vector<std::uint8_t> present;
     };
-    struct KeyPart {
-        bool is_set = false;
-        std::string encoded;
-    };
 
     void grow();
     [[nodiscard]] Malformed store_time(Timestamp time) noexcept;
     [[nodiscard]] Malformed store_unspecified_time(Timestamp micros) noexcept;
     void store_missing(Column& column) noexcept;
     void note_unfit(std::size_t column) noexcept;
-    template <typename Append>
-    Malformed store_key(std::size_t field, Append append);
-    Malformed set_only_key(std::string_view value);
-    [[nodiscard]] std::uint32_t intern_key();
 
     TimeUnit time_unit_;
     Iso8601Parser time_parser_;
 
     // The record under construction.
     bool has_time_ = false;
-    std::vector<KeyPart> key_parts_;
-    std::string key_scratch_;
-    /// The key if its only field has a text that was seen before in this batch.
-    std::uint32_t recent_key_ = RecentTextKeys::kNone;
 
     // The batch.
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;
     std::vector<Timestamp> times_;
-    std::vector<std::uint32_t> keys_;
-    KeyDictionary dictionary_;
-    RecentTextKeys recent_texts_;
+    DictionaryColumn key_;
     std::vector<Column> columns_;
+    std::vector<DictionaryColumn> labels_;
     /// Written only once a record was rejected.
     std::vector<std::uint32_t> input_index_;
     bool any_rejected_ = false;

@@ -39,6 +39,11 @@ const RecordBatch& BatchPart::take(const RecordBatch& batch, std::span<const std
         }
         part_.values.push_back(to);
     }
+    labels_.resize(batch.labels.size());
+    for (std::size_t column = 0; column < batch.labels.size(); ++column) {
+        gather(labels_[column], batch.labels[column].code);
+        part_.labels.push_back({labels_[column], batch.labels[column].values});
+    }
     if (!batch.gap.empty()) {
         gather(gap_, batch.gap);
         part_.gap = gap_;

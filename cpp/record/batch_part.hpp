@@ -8,10 +8,10 @@
 
 namespace llmopt_stream {
 
-/// Some records of a batch, copied, with their keys and values.
+/// Some records of a batch, copied, with their keys, values and labels.
 class BatchPart {
 public:
-    /// The records at these places. Valid until the next call, and as long as the batch's keys. It
+    /// The records at these places. Valid until the next call, and as long as the batch's dictionaries. It
     /// has no input_index.
     [[nodiscard]] const RecordBatch& take(const RecordBatch& batch, std::span<const std::uint32_t> records);
 
@@ -23,6 +23,7 @@ private:
     std::vector<std::vector<double>> float64_;
     std::vector<std::vector<std::int64_t>> int64_;
     std::vector<std::vector<std::uint8_t>> present_;
+    std::vector<std::vector<std::uint32_t>> labels_;
     std::vector<Duration> gap_;
     std::vector<Interval> windows_;
     std::vector<std::uint32_t> window_ends_;

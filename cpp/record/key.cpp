@@ -110,6 +110,20 @@ void append(std::string& out, const KeyValue& value) {
     }
 }
 
+ScalarKind kind_of(std::string_view encoded) noexcept {
+    switch (encoded.front()) {
+        case kNull: return ScalarKind::kNull;
+        case kNumber: return ScalarKind::kNumber;
+        case kText: return ScalarKind::kText;
+        default: return ScalarKind::kBool;
+    }
+}
+
+bool is_not_finite(std::string_view encoded) noexcept {
+    return kind_of(encoded) == ScalarKind::kNumber && encoded[9] == kFraction &&
+           !std::isfinite(from_ordered_bits(read_big_endian(encoded.data() + 1)));
+}
+
 bool is_plain_text(std::string_view encoded) noexcept {
     return encoded.starts_with(kText) && encoded.find('\0') == encoded.size() - 1;
 }

@@ -25,6 +25,12 @@ void append_double(std::string& out, double value);
 void append_text(std::string& out, std::string_view value);
 void append(std::string& out, const KeyValue& value);
 
+enum class ScalarKind : std::uint8_t { kNull, kBool, kNumber, kText };
+/// What the first field of a key is.
+[[nodiscard]] ScalarKind kind_of(std::string_view encoded) noexcept;
+/// Whether a key is one number that is NaN or infinite.
+[[nodiscard]] bool is_not_finite(std::string_view encoded) noexcept;
+
 /// Whether a key is one text without zero bytes; these bytes then lie between the first and
 /// the last one of the key.
 [[nodiscard]] bool is_plain_text(std::string_view encoded) noexcept;

@@ -21,12 +21,16 @@ struct ValueField {
 };
 
 /// The fields that a plan reads from each record; nothing else is decoded.
-/// Paths are dotted: they address nested objects, or a flat field of that whole name.
+/// Paths are dotted: `a.b.c` addresses {"a": {"b": {"c": …}}}, and so does any spelling in which some
+/// of the dots are part of names: {"a": {"b.c": …}}, {"a.b": {"c": …}}, {"a.b.c": …}. A record that has
+/// several of them is malformed. One path may be read for several purposes.
 struct Schema {
     std::string time_path = "timestamp";
     TimeUnit time_unit = TimeUnit::kUnspecified;
     std::vector<std::string> key_paths;
     std::vector<ValueField> values;
+    /// Fields that are read as they are, whatever their type.
+    std::vector<std::string> labels;
 };
 
 /// Why a record could not be used. Each such record is counted under one of these.

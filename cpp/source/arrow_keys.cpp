@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <optional>
+#include <utility>
 
 #include <simdjson.h>
 
 #include "record/iso8601.hpp"
 #include "record/key.hpp"
+#include "source/arrow_decimal.hpp"
 #include "source/arrow_number.hpp"
 #include "source/arrow_text.hpp"
 #include "source/arrow_times.hpp"
@@ -86,6 +88,11 @@ public:
                 store(k, boolean(((bits[bit / 8] >> (bit % 8)) & 1) != 0));
             };
             for_each_row(view, rows, visit, null_row);
+        } else if (is_decimal(type.kind)) {
+            const auto visit = [&](std::size_t k, std::size_t row) {
+                store(k, number(to_float64(load_arrow_decimal(type, view, row))));
+            };
+            for_each_row(view, rows, visit, null_row);
         } else {
             with_arrow_numbers(type.kind, view, [&](const auto& load) {
                 for_each_row(
@@ -119,11 +126,9 @@ private:
     bool all_usable_ = true;
 };
 
-ArrowKeyColumn::ArrowKeyColumn(const ArrowSchema& root, const std::string& path) : column_(root, path) {
+bool ArrowKeyColumn::has_scalars() const noexcept {
     const ArrowKind kind = column_.type().kind;
-    if (kind == ArrowKind::kOther || kind == ArrowKind::kStruct || is_decimal(kind)) {
-        column_.refuse("a key is text, a number, a boolean, a date or a timestamp");
-    }
+    return kind != ArrowKind::kOther && kind != ArrowKind::kStruct;
 }
 
 bool ArrowKeyColumn::read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
@@ -202,7 +207,11 @@ void KeyPairs::combine(std::uint32_t* left, std::uint32_t left_count, const std:
 ArrowKeys::ArrowKeys(const ArrowSchema& root, const Schema& schema) {
     fields_.reserve(schema.key_paths.size());
     for (const std::string& path : schema.key_paths) {
-        fields_.push_back({ArrowKeyColumn(root, path), {}, {}});
+        ArrowKeyColumn column(root, path);
+        if (!column.has_scalars() || is_decimal(column.column().type().kind)) {
+            column.column().refuse("a key is text, a number, a boolean, a date or a timestamp");
+        }
+        fields_.push_back({std::move(column), {}, {}});
     }
 }
 

@@ -16,12 +16,17 @@ namespace llmopt_stream {
 /// The index in place of a key that is text of invalid UTF-8.
 inline constexpr std::uint32_t kUnusableKey = std::numeric_limits<std::uint32_t>::max();
 
-/// One key column: rows to indices of a dictionary of encoded keys.
+/// One column of scalars, of a key or a label: rows to indices of a dictionary of them, each
+/// encoded as a key of one field.
 class ArrowKeyColumn {
 public:
-    ArrowKeyColumn(const ArrowSchema& root, const std::string& path);
+    ArrowKeyColumn(const ArrowSchema& root, const std::string& path) : column_(root, path) {}
 
-    /// Reads the chosen rows of [first, first + size). Requires a dictionary that was
+    [[nodiscard]] const ArrowColumn& column() const noexcept { return column_; }
+    /// Whether its type is one that can be read.
+    [[nodiscard]] bool has_scalars() const noexcept;
+
+    /// Reads the chosen rows of [first, first + size). Requires scalars, and a dictionary that was
     /// cleared since the last call. Returns false if any key is unusable.
     [[nodiscard]] bool read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
                             KeyDictionary& dictionary, std::uint32_t* out);

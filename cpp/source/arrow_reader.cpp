@@ -10,6 +10,7 @@
 
 #include "record/error.hpp"
 #include "source/arrow_keys.hpp"
+#include "source/arrow_labels.hpp"
 #include "source/arrow_times.hpp"
 #include "source/arrow_values.hpp"
 
@@ -47,6 +48,7 @@ struct BatchMemory {
     std::vector<std::uint32_t> keys;
     KeyDictionary dictionary;
     std::vector<ArrowValues::Buffers> values;
+    std::vector<ArrowLabels::Buffers> labels;
 };
 
 }  // namespace
@@ -62,6 +64,9 @@ public:
         for (const ValueField& field : schema.values) {
             values_.emplace_back(*root_, field);
             value_types_.push_back(values_.back().type());
+        }
+        for (const std::string& path : schema.labels) {
+            labels_.emplace_back(*root_, path);
         }
     }
 
@@ -125,6 +130,7 @@ private:
         if (memory_ == nullptr || memory_.use_count() != 1) {
             memory_ = std::make_shared<BatchMemory>();
             memory_->values.resize(values_.size());
+            memory_->labels.resize(labels_.size());
         }
         // Whoever dropped the batch last may have done so in another thread.
         std::atomic_thread_fence(std::memory_order_acquire);
@@ -153,6 +159,10 @@ private:
         out.values.clear();
         for (std::size_t i = 0; i < values_.size(); ++i) {
             out.values.push_back(values_[i].read(array, row_, size, rows, memory.values[i]));
+        }
+        out.labels.clear();
+        for (std::size_t i = 0; i < labels_.size(); ++i) {
+            out.labels.push_back(labels_[i].read(array, row_, size, rows, memory.labels[i]));
         }
         out.input_index =
             rows.rows == nullptr ? std::span<const std::uint32_t>{} : std::span(rows.rows, rows.size);
@@ -184,6 +194,7 @@ private:
     ArrowTimes times_;
     ArrowKeys keys_;
     std::vector<ArrowValues> values_;
+    std::vector<ArrowLabels> labels_;
     std::vector<std::optional<FieldType>> value_types_;
 
     // Where in the stream.

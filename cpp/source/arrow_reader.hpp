@@ -22,6 +22,7 @@ namespace llmopt_stream {
 ///   type unless the schema declares another. uint64 is read as float64.
 /// - Keys: text, integers, floats, booleans, dates and timestamps (as microseconds), the
 ///   null type.
+/// - Labels: what keys can be, and decimals (as float64); columns of any other type are null.
 /// - Each may be dictionary-encoded.
 ///
 /// A record whose time is null or unusable is dropped and counted. Large arrays are cut

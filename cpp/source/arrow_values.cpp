@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "source/arrow_decimal.hpp"
 #include "source/arrow_number.hpp"
 
 namespace llmopt_stream {
@@ -12,46 +13,7 @@ namespace {
 
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
-__extension__ using Int128 = __int128;
-
 bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 8 == 0; }
-
-/// Exact up to 10^22, correctly rounded by the C library beyond.
-double power_of_ten(int exponent) { return std::pow(10.0, exponent); }
-
-struct Decimal {
-    Int128 unscaled;
-    int scale;
-};
-
-/// Correctly rounded for up to 15 digits; beyond, the last bit may be off.
-double to_float64(Decimal value) {
-    const auto unscaled = static_cast<double>(value.unscaled);
-    return value.scale >= 0 ? unscaled / power_of_ten(value.scale) : unscaled * power_of_ten(-value.scale);
-}
-
-std::optional<std::int64_t> to_int64(Decimal value) {
-    if (value.scale < 0) {
-        return llmopt_stream::to_int64(to_float64(value));
-    }
-    for (; value.scale > 0 && value.unscaled != 0; --value.scale) {
-        if (value.unscaled % 10 != 0) {
-            return std::nullopt;
-        }
-        value.unscaled /= 10;
-    }
-    const auto narrow = static_cast<std::int64_t>(value.unscaled);
-    return narrow == value.unscaled ? std::optional(narrow) : std::nullopt;
-}
-
-Decimal load_decimal(ArrowType type, const ArrowColumnView& view, std::size_t row) {
-    const std::size_t place = view.first + row;
-    switch (type.kind) {
-        case ArrowKind::kDecimal32: return {load_at<std::int32_t>(view.data(), place), type.scale};
-        case ArrowKind::kDecimal64: return {load_at<std::int64_t>(view.data(), place), type.scale};
-        default: return {load_at<Int128>(view.data(), place), type.scale};
-    }
-}
 
 }  // namespace
 
@@ -120,7 +82,7 @@ void ArrowValues::read_float64(const ArrowColumnView& view, ArrowRows rows, doub
         std::fill_n(out, rows.size, kMissing);
     } else if (is_decimal(type.kind)) {
         const auto visit = [&](std::size_t k, std::size_t row) {
-            out[k] = to_float64(load_decimal(type, view, row));
+            out[k] = to_float64(load_arrow_decimal(type, view, row));
         };
         for_each_row(view, rows, visit, null);
     } else {
@@ -149,7 +111,7 @@ bool ArrowValues::read_int64(const ArrowColumnView& view, ArrowRows rows, std::i
         }
     } else if (is_decimal(type.kind)) {
         const auto visit = [&](std::size_t k, std::size_t row) {
-            store(k, to_int64(load_decimal(type, view, row)));
+            store(k, to_int64(load_arrow_decimal(type, view, row)));
         };
         for_each_row(view, rows, visit, null);
     } else {

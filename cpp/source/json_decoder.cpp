@@ -35,13 +35,13 @@ using Token = const std::uint32_t*;
 /// of the tokens wherever an inner container has ended.
 class DocumentWalk {
 public:
-    DocumentWalk(std::string_view json, Token end, JsonFields& fields, std::uint64_t record_number,
+    DocumentWalk(std::string_view json, Token end, JsonFields& fields, std::uint64_t& objects,
                  std::string& unescaped, BatchBuilder& builder, std::vector<JsonLayouts::Value>* values)
         : json_(json.data()),
           end_(end),
           has_escapes_(std::memchr(json.data(), '\\', json.size()) != nullptr),
           fields_(fields),
-          record_number_(record_number),
+          objects_(objects),
           unescaped_(unescaped),
           setter_(builder),
           values_(values) {}
@@ -165,6 +165,7 @@ private:
         if (json_[*at] == '}') {
             return at + 1;
         }
+        const std::uint64_t object = level != nullptr ? ++objects_ : 0;
         for (;;) {
             if (json_[at[0]] != '"' || json_[at[1]] != ':') {
                 return fail(Malformed::kSyntax);
@@ -179,10 +180,10 @@ private:
             if (field == nullptr) {
                 at = read_value(at, nullptr, nullptr, depth);
             } else {
-                if (field->seen_in_record == record_number_) {
+                if (field->seen_in_object == object) {
                     setter_.note(Malformed::kDuplicateField);
                 }
-                field->seen_in_record = record_number_;
+                field->seen_in_object = object;
                 const bool has_inner = field->level != JsonFields::kNoLevel;
                 at = read_value(at, field, has_inner ? &fields_.level(field->level) : nullptr, depth);
             }
@@ -239,7 +240,8 @@ private:
     const Token end_;
     const bool has_escapes_;
     JsonFields& fields_;
-    const std::uint64_t record_number_;
+    /// How many objects were entered that have fields to read, in all documents.
+    std::uint64_t& objects_;
     std::string& unescaped_;
     JsonFieldSetter setter_;
     std::vector<JsonLayouts::Value>* const values_;
@@ -327,14 +329,13 @@ Malformed JsonDecoder::index_tokens(std::string_view record) {
 }
 
 Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& builder) {
-    ++records_;
     values_.clear();
     std::vector<JsonLayouts::Value>* const values = layouts_.wants_to_learn() ? &values_ : nullptr;
     const Token tokens = tokenizer_->structural_indexes.get();
     const Token end = tokens + tokenizer_->n_structural_indexes;
     const char first = record[*tokens];
     if (first == '{' || first == '[') {
-        return DocumentWalk(record, end, fields_, records_, unescaped_, builder, values).read_record(tokens);
+        return DocumentWalk(record, end, fields_, objects_, unescaped_, builder, values).read_record(tokens);
     }
     if (end - tokens != 1) {
         return Malformed::kSyntax;
@@ -342,7 +343,7 @@ Malformed JsonDecoder::read_document(std::string_view record, BatchBuilder& buil
     // A scalar may end with the document; its scan needs a byte that ends it.
     const std::string scalar = std::string(record.substr(*tokens)) + std::string(kJsonPadding, ' ');
     const std::uint32_t token_and_end[] = {0, static_cast<std::uint32_t>(scalar.size())};
-    return DocumentWalk(scalar, token_and_end + 1, fields_, records_, unescaped_, builder, nullptr)
+    return DocumentWalk(scalar, token_and_end + 1, fields_, objects_, unescaped_, builder, nullptr)
         .read_scalar(token_and_end);
 }
 

@@ -66,7 +66,7 @@ private:
     std::string unescaped_;
     JsonLayouts layouts_;
     std::vector<JsonLayouts::Value> values_;
-    std::uint64_t records_ = 0;
+    std::uint64_t objects_ = 0;
 };
 
 }  // namespace llmopt_stream

@@ -28,6 +28,7 @@ public:
                 case JsonTarget::Role::kTime: note(set_time(scalar)); break;
                 case JsonTarget::Role::kKey: note(set_key(target.index, scalar)); break;
                 case JsonTarget::Role::kValue: note(set_value(target.index, scalar)); break;
+                case JsonTarget::Role::kLabel: note(set_label(target.index, scalar)); break;
             }
         }
     }
@@ -38,6 +39,7 @@ public:
                 case JsonTarget::Role::kTime: note(builder_.set_time_unusable()); break;
                 case JsonTarget::Role::kKey: note(Malformed::kKeyNotScalar); break;
                 case JsonTarget::Role::kValue: note(builder_.set_value_unusable(target.index)); break;
+                case JsonTarget::Role::kLabel: note(builder_.set_label_null(target.index)); break;
             }
         }
     }
@@ -85,6 +87,19 @@ private:
             case Scalar::Kind::kNull: break;
         }
         return builder_.set_value_unusable(column);
+    }
+
+    [[nodiscard]] Malformed set_label(std::size_t column, const Scalar& scalar) {
+        switch (scalar.kind) {
+            case Scalar::Kind::kText: return builder_.set_label(column, scalar.text);
+            case Scalar::Kind::kInt64: return builder_.set_label(column, scalar.int64);
+            case Scalar::Kind::kUint64: return builder_.set_label(column, scalar.uint64);
+            case Scalar::Kind::kWideInteger:
+            case Scalar::Kind::kDouble: return builder_.set_label(column, scalar.float64);
+            case Scalar::Kind::kBool: return builder_.set_label(column, scalar.boolean);
+            case Scalar::Kind::kNull: break;
+        }
+        return builder_.set_label_null(column);
     }
 
     BatchBuilder& builder_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 namespace llmopt_stream {
+
 JsonFields::JsonFields(const Schema& schema) : levels_(1) {
     add(schema.time_path, {JsonTarget::Role::kTime, 0});
     for (std::size_t i = 0; i < schema.key_paths.size(); ++i) {
@@ -10,6 +11,9 @@ JsonFields::JsonFields(const Schema& schema) : levels_(1) {
     }
     for (std::size_t i = 0; i < schema.values.size(); ++i) {
         add(schema.values[i].path, {JsonTarget::Role::kValue, i});
+    }
+    for (std::size_t i = 0; i < schema.labels.size(); ++i) {
+        add(schema.labels[i], {JsonTarget::Role::kLabel, i});
     }
 }
 
@@ -27,23 +31,29 @@ JsonFields::Field& JsonFields::field(std::uint32_t level, std::string_view name)
     return added;
 }
 
+std::uint32_t JsonFields::level_behind(std::string_view prefix) {
+    const auto [found, is_new] =
+        level_behind_.try_emplace(std::string(prefix), static_cast<std::uint32_t>(levels_.size()));
+    if (is_new) {
+        levels_.emplace_back();
+    }
+    return found->second;
+}
+
 void JsonFields::add(std::string_view path, JsonTarget target) {
     std::uint32_t level = 0;
-    for (;;) {
-        field(level, path).targets.push_back(target);
-        const std::size_t dot = path.find('.');
-        if (dot == std::string_view::npos) {
+    for (std::size_t begin = 0;;) {
+        field(level, path.substr(begin)).targets.push_back(target);
+        const std::size_t first_dot = path.find('.', begin);
+        for (std::size_t dot = first_dot; dot != path.npos; dot = path.find('.', dot + 1)) {
+            const std::uint32_t inner = level_behind(path.substr(0, dot));
+            field(level, path.substr(begin, dot - begin)).level = inner;
+        }
+        if (first_dot == path.npos) {
             return;
         }
-        Field& object = field(level, path.substr(0, dot));
-        if (object.level == kNoLevel) {
-            object.level = static_cast<std::uint32_t>(levels_.size());
-            level = object.level;
-            levels_.emplace_back();
-        } else {
-            level = object.level;
-        }
-        path.remove_prefix(dot + 1);
+        level = level_behind(path.substr(0, first_dot));
+        begin = first_dot + 1;
     }
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,15 +14,16 @@ namespace llmopt_stream {
 
 /// What a field of a record is read for.
 struct JsonTarget {
-    enum class Role : std::uint8_t { kTime, kKey, kValue };
+    enum class Role : std::uint8_t { kTime, kKey, kValue, kLabel };
     Role role;
-    /// The key field or the value column.
+    /// The key field, the value column or the label column.
     std::size_t index;
 };
 
-/// The schema's dotted paths as a tree of object levels. On its way down a path addresses
-/// the nested object of its first segment, or a field whose name is all that remains:
-/// `a.b.c` is found in {"a":{"b":{"c":1}}}, {"a":{"b.c":1}} and {"a.b.c":1}.
+/// The schema's dotted paths as levels of objects. On its way down a path addresses a nested object whose
+/// name is any number of its segments, or a field whose name is all that remains: `a.b.c` is found in
+/// {"a":{"b":{"c":1}}}, {"a":{"b.c":1}}, {"a.b":{"c":1}} and {"a.b.c":1}. What remains is looked up
+/// in one level however the way to it was spelled.
 class JsonFields {
 public:
     static constexpr std::uint32_t kNoLevel = UINT32_MAX;
@@ -33,8 +35,8 @@ public:
         std::vector<JsonTarget> targets;
         /// Where fields of this object are looked up, if any are read.
         std::uint32_t level = kNoLevel;
-        /// The record in which this field was seen last: twice in one is a duplicate.
-        std::uint64_t seen_in_record = 0;
+        /// The object in which this field was seen last: twice in one is a duplicate.
+        std::uint64_t seen_in_object = 0;
     };
     struct Level {
         std::vector<Field> fields;
@@ -90,8 +92,11 @@ private:
 
     void add(std::string_view path, JsonTarget target);
     Field& field(std::uint32_t level, std::string_view name);
+    [[nodiscard]] std::uint32_t level_behind(std::string_view prefix);
 
     std::vector<Level> levels_;
+    /// By the beginning of paths that leads there.
+    std::map<std::string, std::uint32_t> level_behind_;
 };
 
 }  // namespace llmopt_stream

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "record/batch_part.hpp"
 #include "record/key.hpp"
 
 namespace llmopt_stream {
@@ -306,6 +307,50 @@ TEST(BatchBuilder, GrowsWithoutLosingRecords) {
         EXPECT_EQ(batch.values[0].float64[at], static_cast<double>(i));
         EXPECT_EQ(batch.values[1].int64[at], i);
         EXPECT_EQ(key_encoding::decode(batch.keys->key(batch.key[at])), std::vector<KeyValue>{i});
+    }
+}
+
+TEST(BatchBuilder, LabelsHaveDictionariesOfTheirOwn) {
+    Schema labelled = schema(TimeUnit::kMicrosecond, {"k"});
+    labelled.labels = {"l", "m"};
+    BatchBuilder builder(labelled);
+    for (int batch = 0; batch < 2; ++batch) {
+        builder.clear();
+        for (std::int64_t i = 0; i < 300; ++i) {
+            builder.begin_record();
+            ASSERT_EQ(builder.set_time(i), Malformed::kNone);
+            ASSERT_EQ(builder.set_key(0, "k"), Malformed::kNone);
+            ASSERT_EQ(builder.set_label(1, i % 2 == 0 ? "even" : "odd"), Malformed::kNone);
+            ASSERT_EQ(builder.set_label(1, true), Malformed::kDuplicateField);
+            if (i % 3 == 0) {
+                ASSERT_EQ(builder.set_label(0, i % 2 == 0 ? 0.5 : HUGE_VAL), Malformed::kNone);
+            }
+            if (i % 10 == 9) {
+                builder.reject(Malformed::kSyntax);
+            } else {
+                ASSERT_EQ(builder.end_record(), Malformed::kNone);
+            }
+        }
+        const RecordBatch built = builder.batch();
+        ASSERT_EQ(built.size, 270U);
+        EXPECT_EQ(built.keys->size(), 1U);
+        EXPECT_EQ(built.labels[0].values->size(), 2U);
+        EXPECT_EQ(built.labels[1].values->size(), 2U);
+        for (std::size_t at = 0; at < built.size; ++at) {
+            const std::int64_t i = built.event_time[at];
+            const auto of = [&](std::size_t label) {
+                return key_encoding::decode(built.labels[label].values->key(built.labels[label].code[at]))[0];
+            };
+            EXPECT_EQ(of(0), i % 6 == 0 ? KeyValue{0.5} : KeyValue{});
+            EXPECT_EQ(of(1), KeyValue{std::string(i % 2 == 0 ? "even" : "odd")});
+        }
+        BatchPart part;
+        const std::vector<std::uint32_t> records{7, 0};
+        const RecordBatch& chosen = part.take(built, records);
+        ASSERT_EQ(chosen.labels.size(), 2U);
+        EXPECT_EQ(chosen.labels[1].values, built.labels[1].values);
+        EXPECT_EQ(chosen.labels[1].code[0], built.labels[1].code[7]);
+        EXPECT_EQ(chosen.labels[1].code[1], built.labels[1].code[0]);
     }
 }
 

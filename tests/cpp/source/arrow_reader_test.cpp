@@ -29,6 +29,7 @@ Schema schema_with(std::vector<std::string> keys, std::vector<ValueField> values
 /// All batches of a stream, joined.
 struct Read {
     Int64s times;
+    std::vector<std::vector<KeyValue>> labels;
     std::vector<std::vector<KeyValue>> keys;
     std::vector<std::vector<double>> float64;
     std::vector<std::vector<std::optional<std::int64_t>>> int64;
@@ -47,6 +48,12 @@ struct Read {
     }
 };
 
+Schema schema_with_labels(std::vector<std::string> labels) {
+    Schema schema = schema_with({});
+    schema.labels = std::move(labels);
+    return schema;
+}
+
 Read read_all(std::vector<Node> tables, const Schema& schema) {
     ArrowArrayStream stream = stream_of(std::move(tables));
     ArrowReader reader(&stream, schema);
@@ -54,6 +61,7 @@ Read read_all(std::vector<Node> tables, const Schema& schema) {
     Read read;
     read.float64.resize(schema.values.size());
     read.int64.resize(schema.values.size());
+    read.labels.resize(schema.labels.size());
     RecordBatch batch;
     while (reader.next(batch)) {
         read.times.insert(read.times.end(), batch.event_time.begin(), batch.event_time.end());
@@ -70,6 +78,11 @@ Read read_all(std::vector<Node> tables, const Schema& schema) {
                     const bool present = column.present.empty() || column.present[i] != 0;
                     read.int64[c].push_back(present ? std::optional(column.int64[i]) : std::nullopt);
                 }
+            }
+        }
+        for (std::size_t c = 0; c < batch.labels.size(); ++c) {
+            for (const std::uint32_t code : batch.labels[c].code) {
+                read.labels[c].push_back(key_encoding::decode(batch.labels[c].values->key(code)).at(0));
             }
         }
         for (std::size_t i = 0; i < kMalformedKinds; ++i) {
@@ -169,10 +182,12 @@ TEST(ArrowReader, PassesOnTheErrorOfTheStream) {
 TEST(ArrowReader, FindsNestedAndFlatAndMixedPaths) {
     const Node root =
         table({times(), texts("a.b", {"flat", "flat", "flat"}),
-               structs("data", {texts("model", {"x", "y", "z"}), texts("m.n", {"p", "q", "r"})})});
+               structs("data", {texts("model", {"x", "y", "z"}), texts("m.n", {"p", "q", "r"})}),
+               structs("data.deep", {texts("k", {"s", "t", "u"})})});
     EXPECT_EQ(read_all({root}, schema_with({"a.b"})).first_fields(), text_keys({"flat", "flat", "flat"}));
     EXPECT_EQ(read_all({root}, schema_with({"data.model"})).first_fields(), text_keys({"x", "y", "z"}));
     EXPECT_EQ(read_all({root}, schema_with({"data.m.n"})).first_fields(), text_keys({"p", "q", "r"}));
+    EXPECT_EQ(read_all({root}, schema_with({"data.deep.k"})).first_fields(), text_keys({"s", "t", "u"}));
 }
 
 TEST(ArrowReader, NamesTheColumnsThereAreAndTheNearest) {
@@ -498,6 +513,55 @@ TEST(ArrowReader, DropsRecordsWhoseKeyIsNoUtf8) {
         EXPECT_EQ(read.input_index, (std::vector<std::uint32_t>{0, 2}));
         EXPECT_EQ(read.malformed, (std::map<Malformed, std::uint64_t>{{Malformed::kBadUtf8, 1}}));
     }
+}
+
+// Labels -------------------------------------------------------------------------------------------
+
+using Labels = std::vector<KeyValue>;
+
+TEST(ArrowReader, LabelsAreScalarsOfAnyTypeAndNullForTheRest) {
+    // Decimals: 1.25, -0.01, 0.
+    Node decimal = numbers<std::int64_t>("decimal", "d:38,2", {125, 0, -1, -1, 0, 0});
+    decimal.length = 3;
+    const Node root =
+        table({times(), texts("text", {"a", std::nullopt, "b"}), booleans("bool", {true, false, true}),
+               numbers<std::int32_t>("int", "i", {7, 8, 9}, {true, false, true}),
+               numbers<double>("float", "g", {1.5, HUGE_VAL, std::nan("")}), decimal, nulls("null", 3),
+               dictionary_encoded(numbers<std::int8_t>("encoded", "c", {1, 0, 1}), texts("", {"x", "y"})),
+               dictionary_encoded(numbers<std::int8_t>("endless", "c", {1, 0, 1}),
+                                  numbers<double>("", "g", {1, HUGE_VAL})),
+               texts("broken", {"a", "\xFF", "a"}), structs("inner", {texts("t", {"p", "q", "r"})})});
+    const Read read =
+        read_all({root}, schema_with_labels({"text", "bool", "int", "float", "decimal", "null", "encoded",
+                                             "endless", "broken", "inner", "inner.t"}));
+    const KeyValue null;
+    EXPECT_EQ(read.labels[0], text_keys({"a", nullptr, "b"}));
+    EXPECT_EQ(read.labels[1], (Labels{true, false, true}));
+    EXPECT_EQ(read.labels[2], (Labels{std::int64_t{7}, null, std::int64_t{9}}));
+    EXPECT_EQ(read.labels[3], (Labels{1.5, null, null}));
+    EXPECT_EQ(read.labels[4], (Labels{1.25, -0.01, std::int64_t{0}}));
+    EXPECT_EQ(read.labels[5], (Labels{null, null, null}));
+    EXPECT_EQ(read.labels[6], text_keys({"y", "x", "y"}));
+    EXPECT_EQ(read.labels[7], (Labels{null, std::int64_t{1}, null}));
+    EXPECT_EQ(read.labels[8], text_keys({"a", nullptr, "a"}));
+    EXPECT_EQ(read.labels[9], (Labels{null, null, null}));
+    EXPECT_EQ(read.labels[10], text_keys({"p", "q", "r"}));
+    EXPECT_EQ(read.malformed, (std::map<Malformed, std::uint64_t>{}));
+}
+
+TEST(ArrowReader, LabelsAreThoseOfTheRecordsThatAreKept) {
+    const Node root = table({numbers<std::int64_t>("ts", "tsu:", {1, 2, 3}, {true, false, true}),
+                             texts("k", {"a", "b", "\xFF"}), texts("l", {"x", "y", "z"})});
+    Schema schema = schema_with({"k"}, {});
+    schema.labels = {"l", "k"};
+    const Read read = read_all({root, root}, schema);
+    EXPECT_EQ(read.labels[0], text_keys({"x", "x"}));
+    EXPECT_EQ(read.labels[1], text_keys({"a", "a"}));
+}
+
+TEST(ArrowReader, ALabelNeedsItsColumn) {
+    EXPECT_EQ(error_of({table({times()})}, schema_with_labels({"sx"}), ErrorKind::kConfiguration),
+              "field 'sx': no such column; there are: ts; did you mean 'ts'?");
 }
 
 // Arrays that break their promises -----------------------------------------------------------------

@@ -40,6 +40,10 @@ public:
         const RecordBatch batch = builder_.batch();
         return key_encoding::decode(batch.keys->key(batch.key[0]));
     }
+    [[nodiscard]] std::vector<KeyValue> label(std::size_t column) const {
+        const LabelColumn label = builder_.batch().labels[column];
+        return key_encoding::decode(label.values->key(label.code[0]));
+    }
     [[nodiscard]] const BatchBuilder& builder() const { return builder_; }
 
 private:
@@ -93,10 +97,69 @@ TEST(JsonDecoder, APathAddressesNestedObjectsOrAFlatFieldOfItsName) {
     EXPECT_EQ(decode(record(R"("a.b.c":3)")), Malformed::kNone);
     EXPECT_EQ(decode.value(), 3.0);
     EXPECT_EQ(decode(record(R"("a.b":{"c":4})")), Malformed::kNone);
-    EXPECT_TRUE(std::isnan(decode.value()));
+    EXPECT_EQ(decode.value(), 4.0);
     EXPECT_EQ(decode(record(R"("a":[{"b":{"c":5}}],"x":{"a":{"b":{"c":5}}},"b":{"c":5},"c":5)")),
               Malformed::kNone);
     EXPECT_TRUE(std::isnan(decode.value()));
+}
+
+TEST(JsonDecoder, AnyDotOfAPathMayBePartOfAName) {
+    Decoding decode(schema({"attributes.gen_ai.request.model"}, {{"attributes.gen_ai.usage.tokens"}}));
+    for (const char* const members : {
+             R"("attributes":{"gen_ai.request.model":"m","gen_ai.usage.tokens":7})",
+             R"("attributes":{"gen_ai":{"request":{"model":"m"},"usage":{"tokens":7}}})",
+             R"("attributes":{"gen_ai":{"request.model":"m","usage.tokens":7}})",
+             R"("attributes":{"gen_ai.request":{"model":"m"},"gen_ai":{"usage":{"tokens":7}}})",
+             R"("attributes.gen_ai.request.model":"m","attributes.gen_ai":{"usage.tokens":7})",
+         }) {
+        EXPECT_EQ(decode(record(members)), Malformed::kNone) << members;
+        EXPECT_EQ(decode.key(), Key{std::string("m")}) << members;
+        EXPECT_EQ(decode.value(), 7.0) << members;
+    }
+}
+
+TEST(JsonDecoder, SeveralSpellingsOfOnePathAreADuplicate) {
+    Decoding decode(schema({}, {{"a.b.c"}}));
+    EXPECT_EQ(decode(record(R"("a":{"b":{"c":1}},"a.b.c":1)")), Malformed::kDuplicateField);
+    EXPECT_EQ(decode(record(R"("a":{"b":{"c":1}},"a.b":{"c":1})")), Malformed::kDuplicateField);
+    EXPECT_EQ(decode(record(R"("a.b":{"c":1},"a":{"b.c":1})")), Malformed::kDuplicateField);
+    // Two ways that lead there, of which one has nothing at its end.
+    EXPECT_EQ(decode(record(R"("a":{"b":{"x":1}},"a.b":{"c":2})")), Malformed::kNone);
+    EXPECT_EQ(decode.value(), 2.0);
+    EXPECT_EQ(decode(record(R"("a":{"b":{}},"a":{"b":{"c":2}})")), Malformed::kDuplicateField);
+}
+
+TEST(JsonDecoder, ALabelIsAnyScalarAndNullForTheRest) {
+    Schema labelled = schema({}, {});
+    labelled.labels = {"a", "b.c"};
+    Decoding decode(labelled);
+    EXPECT_EQ(decode(record(R"("a":"x","b":{"c":true})")), Malformed::kNone);
+    EXPECT_EQ(decode.label(0), Key{std::string("x")});
+    EXPECT_EQ(decode.label(1), Key{true});
+    EXPECT_EQ(decode(record(R"("a":18446744073709551615,"b.c":1.5)")), Malformed::kNone);
+    EXPECT_EQ(decode.label(0), Key{std::uint64_t{18446744073709551615U}});
+    EXPECT_EQ(decode.label(1), Key{1.5});
+    EXPECT_EQ(decode(record(R"("a":36893488147419103232,"b":{"c":-7})")), Malformed::kNone);
+    EXPECT_EQ(decode.label(0), Key{0x1p65});
+    EXPECT_EQ(decode.label(1), Key{std::int64_t{-7}});
+    for (const char* const members : {R"("x":1)", R"("a":null,"b":null)", R"("a":[1],"b":{"c":{"d":1}})",
+                                      R"("a":1e999,"b":{"c":-1e999})"}) {
+        EXPECT_EQ(decode(record(members)), Malformed::kNone) << members;
+        EXPECT_EQ(decode.label(0), Key{std::monostate{}}) << members;
+        EXPECT_EQ(decode.label(1), Key{std::monostate{}}) << members;
+    }
+    EXPECT_EQ(decode(record(R"("a":1,"a":2)")), Malformed::kDuplicateField);
+    EXPECT_EQ(decode(record(R"("b":{"c":1},"b.c":1)")), Malformed::kDuplicateField);
+}
+
+TEST(JsonDecoder, OnePathMayBeValueKeyAndLabelAtOnce) {
+    Schema all = schema({"v"}, {{"v"}});
+    all.labels = {"v"};
+    Decoding decode(all);
+    EXPECT_EQ(decode(record(R"("v":7)")), Malformed::kNone);
+    EXPECT_EQ(decode.key(), Key{std::int64_t{7}});
+    EXPECT_EQ(decode.label(0), Key{std::int64_t{7}});
+    EXPECT_EQ(decode.value(), 7.0);
 }
 
 TEST(JsonDecoder, OnePathMayServeSeveralTargets) {

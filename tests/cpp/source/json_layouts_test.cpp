@@ -24,6 +24,7 @@ Schema reads_much() {
     Schema schema;
     schema.key_paths = {"data.model"};
     schema.values = {{"data.latency_ms"}, {"data.tokens", FieldType::kInt64}, {"data.error"}, {"data.tags"}};
+    schema.labels = {"data.latency_ms", "data.error", "data.tags"};
     return schema;
 }
 
@@ -222,6 +223,7 @@ struct Outcome {
     std::vector<std::string> keys;
     std::vector<double> latencies;
     std::vector<std::int64_t> tokens;
+    std::vector<std::string> labels;
     bool operator==(const Outcome&) const = default;
 };
 
@@ -237,6 +239,9 @@ Outcome outcome(const BatchBuilder& builder) {
         const double latency = batch.values[0].float64[i];
         outcome.latencies.push_back(latency == latency ? latency : -1);
         outcome.tokens.push_back(batch.values[1].int64[i]);
+        for (const LabelColumn& label : batch.labels) {
+            outcome.labels.emplace_back(label.values->key(label.code[i]));
+        }
     }
     return outcome;
 }
