@@ -44,6 +44,11 @@ const RecordBatch& BatchPart::take(const RecordBatch& batch, std::span<const std
         gather(labels_[column], batch.labels[column].code);
         part_.labels.push_back({labels_[column], batch.labels[column].values});
     }
+    selections_.resize(batch.selections.size());
+    for (std::size_t selection = 0; selection < batch.selections.size(); ++selection) {
+        gather(selections_[selection], batch.selections[selection]);
+        part_.selections.emplace_back(selections_[selection]);
+    }
     if (!batch.gap.empty()) {
         gather(gap_, batch.gap);
         part_.gap = gap_;

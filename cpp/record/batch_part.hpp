@@ -8,7 +8,7 @@
 
 namespace llmopt_stream {
 
-/// Some records of a batch, copied, with their keys, values and labels.
+/// Some records of a batch, copied, with their keys, values, labels and selections.
 class BatchPart {
 public:
     /// The records at these places. Valid until the next call, and as long as the batch's dictionaries. It
@@ -24,6 +24,7 @@ private:
     std::vector<std::vector<std::int64_t>> int64_;
     std::vector<std::vector<std::uint8_t>> present_;
     std::vector<std::vector<std::uint32_t>> labels_;
+    std::vector<std::vector<std::uint8_t>> selections_;
     std::vector<Duration> gap_;
     std::vector<Interval> windows_;
     std::vector<std::uint32_t> window_ends_;

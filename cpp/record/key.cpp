@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -50,6 +51,23 @@ void append_number(std::string& out, double approximation, Exactness exactness, 
 }
 
 constexpr std::size_t kNumberBytes = 17;
+
+std::string text_of_field(const KeyValue& field) {
+    return std::visit(
+        [](const auto& value) -> std::string {
+            using Value = std::decay_t<decltype(value)>;
+            if constexpr (std::is_same_v<Value, std::monostate>) {
+                return "null";
+            } else if constexpr (std::is_same_v<Value, bool>) {
+                return value ? "true" : "false";
+            } else if constexpr (std::is_same_v<Value, std::string>) {
+                return "'" + value + "'";
+            } else {
+                return std::to_string(value);
+            }
+        },
+        field);
+}
 
 [[noreturn]] void corrupt() { throw Error(ErrorKind::kState, "grouping key: bytes are not an encoded key"); }
 
@@ -119,6 +137,8 @@ ScalarKind kind_of(std::string_view encoded) noexcept {
     }
 }
 
+bool is_true(std::string_view encoded) noexcept { return encoded.front() == kTrue; }
+
 bool is_not_finite(std::string_view encoded) noexcept {
     return kind_of(encoded) == ScalarKind::kNumber && encoded[9] == kFraction &&
            !std::isfinite(from_ordered_bits(read_big_endian(encoded.data() + 1)));
@@ -126,6 +146,14 @@ bool is_not_finite(std::string_view encoded) noexcept {
 
 bool is_plain_text(std::string_view encoded) noexcept {
     return encoded.starts_with(kText) && encoded.find('\0') == encoded.size() - 1;
+}
+
+std::string text_of(std::string_view encoded) {
+    std::string text = "(";
+    for (const KeyValue& field : decode(encoded)) {
+        text += (text.size() == 1 ? "" : ", ") + text_of_field(field);
+    }
+    return text + ")";
 }
 
 std::vector<KeyValue> decode(std::string_view encoded) {

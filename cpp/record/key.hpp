@@ -28,12 +28,17 @@ void append(std::string& out, const KeyValue& value);
 enum class ScalarKind : std::uint8_t { kNull, kBool, kNumber, kText };
 /// What the first field of a key is.
 [[nodiscard]] ScalarKind kind_of(std::string_view encoded) noexcept;
+/// Whether a key is `true` alone.
+[[nodiscard]] bool is_true(std::string_view encoded) noexcept;
 /// Whether a key is one number that is NaN or infinite.
 [[nodiscard]] bool is_not_finite(std::string_view encoded) noexcept;
 
 /// Whether a key is one text without zero bytes; these bytes then lie between the first and
 /// the last one of the key.
 [[nodiscard]] bool is_plain_text(std::string_view encoded) noexcept;
+
+/// As messages show it: `('gpt-4o', 3)`.
+[[nodiscard]] std::string text_of(std::string_view encoded);
 
 /// The fields of an encoded key. Throws Error(kState) on bytes that no append wrote.
 [[nodiscard]] std::vector<KeyValue> decode(std::string_view encoded);

@@ -43,6 +43,8 @@ struct RecordBatch {
     const KeyDictionary* keys = nullptr;
     std::vector<ValueColumn> values;
     std::vector<LabelColumn> labels;
+    /// Each 1 for the records that are selected and 0 for the others.
+    std::vector<std::span<const std::uint8_t>> selections;
     /// Where a session's gap differs from record to record: in microseconds, positive.
     std::span<const Duration> gap;
     /// Where the windows of each record are given: those of record i end at window_ends[i],

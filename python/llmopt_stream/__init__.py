@@ -23,7 +23,7 @@ from .aggregates import (
 )
 from .aggregator import Aggregator
 from .builder import StreamPipelineBuilder, create_pipeline
-from .columns import Column, col
+from .columns import Column, Expression, col
 from .errors import (
     AggregationError,
     CheckpointError,
@@ -126,6 +126,7 @@ __all__ = [
     "EventMetadata",
     "EventTimeTrigger",
     "EventTimestamp",
+    "Expression",
     "FeedbackData",
     "FeedbackEvent",
     "FeedbackMetadata",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Self
@@ -150,7 +150,7 @@ def _rfc3339(micros: int) -> str:
     return to_datetime(micros).isoformat().replace("+00:00", "Z")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WindowSpec:
     """A window assigner's settings as the core takes them: microseconds, or records for count windows."""
 
@@ -167,6 +167,17 @@ class WindowSpec:
     """"event", or "processing": the clock at which a record arrives."""
     allowed_lateness: int | None = None
     """None where nothing was said, which means zero."""
+
+    def _settings(self) -> tuple[Any, ...]:
+        settings = [getattr(self, each.name) for each in fields(self)]
+        # Between columns, == is an expression.
+        return tuple(repr(each) if isinstance(each, Column) else each for each in settings)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WindowSpec) and self._settings() == other._settings()
+
+    def __hash__(self) -> int:
+        return hash(self._settings())
 
     def __str__(self) -> str:
         parts = [self._kind()]
