@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/expressions.hpp"
 #include "bindings/metrics.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/settings.hpp"
@@ -70,6 +71,8 @@ BranchPlan branch_of(const py::dict& settings) {
     if (const py::object assigner = settings["assigner"]; !assigner.is_none()) {
         branch.assigner = std::make_shared<PythonAssigner>(assigner);
     }
+    branch.derived = expressions_of(setting<py::list>(settings, "derived"));
+    branch.selections = expressions_of(setting<py::list>(settings, "selections"));
     for (const py::handle metric : settings["metrics"]) {
         branch.metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric)));
     }

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -9,7 +10,9 @@
 
 #include "aggregate/endpoint_statistics.hpp"
 #include "aggregate/joint_statistics.hpp"
+#include "aggregate/selected_metric.hpp"
 #include "aggregate/shape_statistics.hpp"
+#include "aggregate/strict_metric.hpp"
 #include "aggregate/value_statistics.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/settings.hpp"
@@ -85,9 +88,7 @@ MetricFactory joint_statistics_of(const py::dict& settings) {
     };
 }
 
-}  // namespace
-
-MetricFactory metric_of(const py::dict& settings) {
+MetricFactory unwrapped_metric_of(const py::dict& settings) {
     const auto kind = setting<std::string>(settings, "kind");
     if (kind == "values") {
         return value_statistics_of(settings);
@@ -105,6 +106,33 @@ MetricFactory metric_of(const py::dict& settings) {
         return joint_statistics_of(settings);
     }
     throw Error(ErrorKind::kConfiguration, "metric: '" + kind + "' is not known");
+}
+
+}  // namespace
+
+MetricFactory metric_of(const py::dict& settings) {
+    MetricFactory make = unwrapped_metric_of(settings);
+    const auto selection = setting<std::optional<std::size_t>>(settings, "selection");
+    const auto refuses_nulls = setting<bool>(settings, "refuses_nulls");
+    if (!selection && !refuses_nulls) {
+        return make;
+    }
+    std::vector<StrictMetric::Field> fields;
+    const auto columns = setting<std::vector<std::size_t>>(settings, "columns");
+    for (const auto& name : setting<std::vector<std::string>>(settings, "fields")) {
+        fields.push_back({name, columns.at(fields.size())});
+    }
+    return [selection, refuses_nulls, fields = std::move(fields),
+            make = std::move(make)](const std::vector<FieldType>& types) {
+        std::shared_ptr<const Metric> metric = make(types);
+        if (refuses_nulls) {
+            metric = std::make_shared<const StrictMetric>(fields, std::move(metric));
+        }
+        if (selection) {
+            metric = std::make_shared<const SelectedMetric>(*selection, std::move(metric));
+        }
+        return metric;
+    };
 }
 
 }  // namespace llmopt_stream::bindings

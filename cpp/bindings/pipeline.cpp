@@ -240,9 +240,10 @@ using SkewTuple = std::tuple<std::optional<Duration>, std::optional<Duration>>;
 
 std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path,
                                       const std::string& time_unit, std::vector<std::string> key_paths,
-                                      const std::vector<ValueTuple>& values, const py::list& branches,
-                                      const WatermarkTuple& watermark, const SkewTuple& skew,
-                                      std::size_t parallelism, py::object watermarks_of) {
+                                      const std::vector<ValueTuple>& values, std::vector<std::string> labels,
+                                      const py::list& branches, const WatermarkTuple& watermark,
+                                      const SkewTuple& skew, std::size_t parallelism,
+                                      py::object watermarks_of) {
     PipelinePlan plan;
     plan.fingerprint = std::move(fingerprint);
     plan.schema.time_path = std::move(time_path);
@@ -251,6 +252,7 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
     for (const auto& [path, type, declared] : values) {
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
+    plan.schema.labels = std::move(labels);
     for (const py::handle branch : branches) {
         plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
     }
@@ -349,8 +351,8 @@ void bind_pipeline(py::module_& module) {
 
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),
-             py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("branches"),
-             py::arg("watermark"), py::arg("skew"), py::arg("parallelism") = 1,
+             py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("labels"),
+             py::arg("branches"), py::arg("watermark"), py::arg("skew"), py::arg("parallelism") = 1,
              py::arg("watermarks_of") = py::none())
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),

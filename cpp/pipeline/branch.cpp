@@ -23,7 +23,8 @@ std::optional<Duration> session_gap(const ValueColumn& seconds, std::size_t reco
 Branch::Branch(BranchPlan plan, const std::vector<FieldType>& declared)
     : plan_(std::move(plan)),
       assigner_(assigner_of(plan_.window)),
-      series_(plan_.series, plan_.forget_after, plan_.window) {
+      series_(plan_.series, plan_.forget_after, plan_.window),
+      derived_(plan_.derived, plan_.selections) {
     counts_.skipped_values.resize(plan_.metrics.size());
     output_.skipped_values.resize(plan_.metrics.size());
     // An operator checks what nobody else knows.
@@ -37,7 +38,8 @@ void Branch::make_result_columns(const ShardedOperator& of) {
     }
 }
 
-Metrics Branch::metrics(const std::vector<FieldType>& types) const {
+Metrics Branch::metrics(std::vector<FieldType> types) const {
+    types.insert(types.end(), plan_.derived.size(), FieldType::kFloat64);
     Metrics metrics;
     for (const MetricFactory& make : plan_.metrics) {
         metrics.push_back(make(types));
@@ -98,7 +100,8 @@ RecordBatch Branch::with_windows(const RecordBatch& batch, Timestamp now) {
 }
 
 void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool) {
-    const RecordBatch own = with_windows(batch, now);
+    RecordBatch own = with_windows(batch, now);
+    derived_.append_to(own);
     BatchClock own_clock = clock;
     if (plan_.window.by_clock) {
         own_clock.watermark_after = now_;

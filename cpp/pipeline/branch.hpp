@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aggregate/metric_row.hpp"
+#include "expression/derived_columns.hpp"
 #include "pipeline/sharded_operator.hpp"
 #include "record/record_batch.hpp"
 #include "time/delay_histogram.hpp"
@@ -36,6 +37,9 @@ struct BranchPlan {
     std::shared_ptr<UserAssigner> assigner;
     /// The value column, in seconds, where each record has a session gap of its own.
     std::optional<std::size_t> gap_column;
+    /// Value columns behind those of the schema, and which records some metrics take.
+    std::vector<Expression> derived;
+    std::vector<Expression> selections;
     std::vector<MetricFactory> metrics;
     /// What is computed across a key's windows; their results come behind those of the metrics.
     std::vector<SeriesPlan> series;
@@ -102,7 +106,7 @@ public:
     void decode(ByteReader& in);
 
 private:
-    [[nodiscard]] Metrics metrics(const std::vector<FieldType>& types) const;
+    [[nodiscard]] Metrics metrics(std::vector<FieldType> types) const;
     /// Makes the result columns of panes that are yet to come.
     void make_result_columns(const ShardedOperator& of);
     /// Completes the panes that the operator has put out, and counts. Nothing before the watermark comes
@@ -120,6 +124,7 @@ private:
     DelayHistogram delays_after_end_;
 
     // Scratch, not state.
+    DerivedColumns derived_;
     std::vector<Timestamp> now_;
     std::vector<Duration> gap_;
     std::vector<Interval> windows_;

@@ -205,6 +205,7 @@ class Pipeline:
         time_unit: str,
         key_paths: collections.abc.Sequence[str],
         values: collections.abc.Sequence[tuple[str, str, bool]],
+        labels: collections.abc.Sequence[str],
         branches: list,
         watermark: tuple[
             typing.SupportsInt | typing.SupportsIndex | None,

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .columns import Column
+from .columns import Column, Expression
 from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
 from .late import LateEventHandler
 from .metrics import NINE, CoreMetric, Metric, metric_of
+from .programs import FieldsOf, fields_of, number_program, truth_program
 from .series import DEFAULT_FORGET_AFTER, Series
 from .sinks import Sink
 from .triggers import EventTimeTrigger, WindowTrigger, asks_user, core_trigger, kept_after_end
@@ -68,12 +69,32 @@ class Branch:
     def value_fields(self) -> list[str]:
         """Every field that numbers are read from."""
         gap_field = self.gap_field()
-        names = [name for metric in self.core_metrics() for name in metric.fields]
-        return list(dict.fromkeys([*names, *([gap_field] if gap_field else [])]))
+        derived = self.derived()
+        names = [name for metric in self.core_metrics() for name in metric.fields if name not in derived]
+        read = [name for fields in self._fields_of_expressions() for name in fields.numbers]
+        return list(dict.fromkeys([*names, *read, *([gap_field] if gap_field else [])]))
 
     def label_fields(self) -> list[str]:
         """Every field that is read as it is."""
-        return list(dict.fromkeys(name for metric in self.core_metrics() for name in metric.labels))
+        names = [name for metric in self.core_metrics() for name in metric.labels]
+        read = [name for fields in self._fields_of_expressions() for name in fields.labels]
+        return list(dict.fromkeys([*names, *read]))
+
+    def derived(self) -> dict[str, Expression]:
+        """The expressions that metrics are of, by their texts."""
+        return {
+            metric.field: metric.expression for metric in self.all_metrics() if metric.expression is not None
+        }
+
+    def conditions(self) -> dict[str, Expression]:
+        """Which records metrics are of, by their texts."""
+        return {repr(metric.where): metric.where for metric in self.all_metrics() if metric.where is not None}
+
+    def _fields_of_expressions(self) -> list[FieldsOf]:
+        return [
+            *(fields_of(each, as_truth=False) for each in self.derived().values()),
+            *(fields_of(each, as_truth=True) for each in self.conditions().values()),
+        ]
 
     def result_names(self) -> list[str]:
         """In the order in which they were asked for."""
@@ -110,6 +131,8 @@ class Branch:
         spec = self.spec
         gap_field = self.gap_field()
         metrics = self.core_metrics()
+        derived, conditions = self.derived(), self.conditions()
+        read = [*fields, *derived]
         computed = [name for metric in metrics for name in metric.results]
         columns = [*computed, *(name for series in self.series for name in series.result_names())]
         if spec.type is WindowType.COUNT and self.trigger != DEFAULT_TRIGGER:
@@ -131,7 +154,9 @@ class Branch:
             "discarding": self.accumulation == "discarding",
             "collect_late": collect_late,
             "assigner": _Assigned(self.window) if spec.type is WindowType.CUSTOM and self.window else None,
-            "metrics": [metric.core_settings(fields, labels) for metric in metrics],
+            "derived": [number_program(each, fields.index, labels.index) for each in derived.values()],
+            "selections": [truth_program(each, fields.index, labels.index) for each in conditions.values()],
+            "metrics": [metric.core_settings(read, labels, list(conditions)) for metric in metrics],
             "series": [self._series_settings(series, computed) for series in self.series],
             "forget_after": self.forget_after,
             "result_order": [columns.index(name) for name in self.result_names()],
@@ -169,7 +194,9 @@ class Branch:
         for metric in self.all_metrics():
             names = ", ".join(metric.result_names())
             kind = types.get(metric.field, "float64")
-            stages.append(("aggregate", f"{metric.field} ({kind}): {names}", "C++"))
+            where = "" if metric.where is None else f" where {metric.where!r}"
+            nulls = ", nulls are errors" if metric.refuses_nulls else ""
+            stages.append(("aggregate", f"{metric.field} ({kind}){where}{nulls}: {names}", "C++"))
         stages += [
             ("across windows", f"{series}: {', '.join(series.result_names())}", "C++")
             for series in self.series

@@ -9,7 +9,7 @@ from typing import Any
 from ._html import text_html
 from .aggregator import Aggregator
 from .branches import Branch
-from .columns import Column, field_path
+from .columns import Column, Expression, condition_of, field_path
 from .errors import ConfigurationError
 from .late import LateEventHandler
 from .metrics import NINE, metric_of
@@ -226,24 +226,42 @@ class StreamPipelineBuilder:
 
     def aggregate(
         self,
-        field: str = "value",
+        field: str | Expression = "value",
         aggregations: Sequence[str | Aggregator] | str | Aggregator = NINE,
         *,
         prefix: str = "",
+        where: Expression | None = None,
+        nulls: str | float = "skip",
     ) -> StreamPipelineBuilder:
-        """Statistics of a field: count, sum, average, min, max, range, variance, stddev (variance_sample,
+        """Statistics of a field or expression: count, sum, average, min, max, range, variance, stddev (variance_sample,
         stddev_sample), skewness, kurtosis, any percentile such as "p95" or "p99.9", first and last by event
         time, rate (values per second of the window), sum_rate; and aggregators. Repeat it for further fields,
         with a prefix for their results' names.
 
+        Of records for which the condition `where` is not true nothing is taken or counted; their windows have
+        panes all the same. Of a condition as `field`, true counts as 1 and false as 0.
+
         Values that are null, not finite or no numbers are skipped and counted; `count` counts the values taken.
+        With `nulls="error"` they are an AggregationError, with a number that is taken in their place (and
+        results are floats).
+
+        >>> from llmopt_stream import col
+        >>> builder = (
+        ...     create_pipeline()
+        ...     .with_tumbling_window("1m")
+        ...     .aggregate(col("cost_usd") / col("tokens") * 1000, ["p50"], prefix="cost_per_1k_")
+        ...     .aggregate("latency_ms", ["count"], prefix="slow_", where=col("latency_ms") > 1000)
+        ... )
         """
         names = [aggregations] if isinstance(aggregations, str | Aggregator) else list(aggregations)
         if not names:
             raise ConfigurationError(
                 "aggregate: aggregations: nothing is asked for; expected at least one, e.g. ['count']"
             )
-        metric = metric_of(field_path(field, "aggregate"), names, prefix)
+        if where is not None:
+            where = condition_of(where, "aggregate: where")
+        value = field if isinstance(field, Expression) else field_path(field, "aggregate")
+        metric = metric_of(value, names, prefix, where=where, nulls=nulls)
         return self._but_branch(metrics=(*self._branch.metrics, metric))
 
     def across_windows(self, *series: Series, forget_after: Duration | None = None) -> StreamPipelineBuilder:

@@ -21,6 +21,7 @@ def losses(table: ResultTable, plan: Plan, data: Any) -> Iterator[str]:
     if summary is None:
         return
     records = data if isinstance(data, list) else []
+    derived = [name for branch in plan.branches for name in branch.derived()]
     if summary.malformed:
         kinds = ", ".join(f"{count:,} {name}" for name, count in summary.malformed_by_kind.items())
         text = f"{summary.malformed:,} of {summary.records_in:,} records were malformed ({kinds})"
@@ -34,7 +35,7 @@ def losses(table: ResultTable, plan: Plan, data: Any) -> Iterator[str]:
         if count >= summary.aggregated:
             yield (
                 f"all {count:,} values of {name!r} were skipped: null, not finite or no numbers"
-                + _absent(name, records)
+                + ("" if name in derived else _absent(name, records))
             )
     for name in plan.key:
         if len(table) and all(result.key[name] is None for result in table):
@@ -48,10 +49,10 @@ def _absent(path: str, records: list[Any]) -> str:
 
 
 def _has(record: Any, names: list[str]) -> bool:
-    """Whether something is there under the path: nested, or flat under the whole rest of it."""
+    """Whether something is there under the path, whichever of its dots are part of names."""
     if not names:
         return True
-    for count in {1, len(names)}:
+    for count in range(1, len(names) + 1):
         name = ".".join(names[:count])
         if isinstance(record, Mapping):
             if name in record and _has(record[name], names[count:]):

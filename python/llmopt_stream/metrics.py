@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, NamedTuple
 
 from .aggregator import Aggregator
+from .columns import Column, Expression, col
 from .errors import ConfigurationError
 
 __all__ = ["NINE", "CoreMetric", "Metric", "Statistic", "core_metrics_of", "metric_of", "parse_statistic"]
@@ -86,14 +88,22 @@ class CoreMetric:
     labels: tuple[str, ...] = ()
     """Read as they are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    where: Expression | None = None
+    """Of which records it takes those for which this is true."""
+    refuses_nulls: bool = False
 
-    def core_settings(self, fields: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-        """As the core takes them, where these are all that a pipeline reads."""
+    def core_settings(
+        self, fields: Sequence[str], labels: Sequence[str], selections: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """As the core takes them, where these are all that a pipeline reads, and all conditions by their texts."""
         return {
             "kind": self.kind,
+            "fields": list(self.fields),
             "columns": [fields.index(name) for name in self.fields],
             "labels": [labels.index(name) for name in self.labels],
             "results": list(self.results),
+            "selection": None if self.where is None else selections.index(repr(self.where)),
+            "refuses_nulls": self.refuses_nulls,
             **self.settings,
         }
 
@@ -114,13 +124,18 @@ def core_metrics_of(field: str, statistics: Sequence[Statistic]) -> list[CoreMet
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
-    """Statistics and aggregators of one field; the results are named `prefix` + name."""
+    """Statistics and aggregators of one field or expression; the results are named `prefix` + name."""
 
     field: str
+    """The path, or the expression's text."""
     asked: tuple[Statistic | Aggregator, ...]
     prefix: str = ""
+    expression: Expression | None = None
+    """Whose value it is of, if not a field's."""
+    where: Expression | None = None
+    refuses_nulls: bool = False
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -138,7 +153,8 @@ class Metric:
             for aggregator in self.aggregators
             for metric in aggregator.core_metrics(self.field, self.prefix)
         ]
-        return [*core_metrics_of(self.field, self.statistics), *of_aggregators]
+        metrics = [*core_metrics_of(self.field, self.statistics), *of_aggregators]
+        return [replace(each, where=self.where, refuses_nulls=self.refuses_nulls) for each in metrics]
 
     def result_names(self) -> list[str]:
         """In the order in which they were asked for."""
@@ -151,12 +167,29 @@ class Metric:
         return names
 
 
-def metric_of(field: str, asked: Sequence[object], prefix: str = "") -> Metric:
-    """From names of statistics and aggregators."""
+def metric_of(
+    field: str | Expression,
+    asked: Sequence[object],
+    prefix: str = "",
+    *,
+    where: Expression | None = None,
+    nulls: object = "skip",
+) -> Metric:
+    """From names of statistics and aggregators. A number as `nulls` stands for null."""
+    value = col(field) if isinstance(field, str) else field
+    if nulls is not True and nulls is not False and isinstance(nulls, Real):
+        value = value.fill_null(nulls)
+    elif nulls not in ("skip", "error"):
+        raise ConfigurationError(
+            f"aggregate: nulls: {nulls!r} is not known; expected 'skip', 'error' or a number"
+        )
     return Metric(
-        field,
+        value.path if isinstance(value, Column) else repr(value),
         tuple(
             each if isinstance(each, Aggregator) else parse_statistic(each, prefix=prefix) for each in asked
         ),
         prefix,
+        expression=None if isinstance(value, Column) else value,
+        where=where,
+        refuses_nulls=nulls == "error",
     )

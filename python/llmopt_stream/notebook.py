@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from .builder import create_pipeline
+from .columns import Expression
 from .errors import ProcessorWarning
 from .intake import Intake
 from .losses import losses
@@ -29,15 +30,17 @@ def aggregate(
     time: str = "timestamp",
     unit: str | None = None,
     key: str | Sequence[str] | None = None,
-    value: str = "value",
+    value: str | Expression = "value",
     window: WindowAssigner,
     aggregations: Sequence[str] | str = NINE,
+    where: Expression | None = None,
     watermark: Duration | WatermarkGenerator | None = None,
 ) -> ResultTable:
     """Windowed statistics of a DataFrame, an Arrow table, a file or a list of records.
 
     `data` is anything with `__arrow_c_stream__` (pandas, polars, pyarrow, duckdb), a path, or a list of
-    dicts. With `watermark=None` nothing is late and windows complete at the end; with a duration, records
+    dicts; `value` is a field or an expression, and `where` a condition for the records that count. With
+    `watermark=None` nothing is late and windows complete at the end; with a duration, records
     that much out of order are waited for and later ones dropped, as a live stream would. The table's
     `summary` says where the records went; malformed records, a key that is null everywhere and a field without
     any value are a ProcessorWarning.
@@ -56,7 +59,7 @@ def aggregate(
         .with_event_time(time, unit=unit)
         .key_by(*fields)
         .with_window(window)
-        .aggregate(value, aggregations)
+        .aggregate(value, aggregations, where=where)
         .checked()
         .plan
     )

@@ -113,6 +113,7 @@ class Plan:
             "values": [
                 (path, declared.get(path, "float64"), path in declared or path in gaps) for path in fields
             ],
+            "labels": self.label_fields(),
             "watermark": (None, 0, None, None) if watermark is None else watermark.as_tuple(),
             "skew": (self.future_skew, self.past_skew),
         }

@@ -47,6 +47,9 @@ def pipeline() -> ls.StreamPipelineBuilder:
         pipeline().with_global_window().with_trigger(ls.AfterWatermark(early=ls.CountTrigger(2))),
         pipeline().with_tumbling_window("1m", time="processing"),
         pipeline().with_tumbling_window("1m").with_trigger(ls.ProcessingTimeTrigger("10s")),
+        pipeline().with_tumbling_window("1m", allowed_lateness="30s").with_watermark_generator(BOUNDED)
+        .aggregate("data.ms", ["count", "min"], where=(ls.col("data.kind") == "chat") | (ls.col("data.ms") > 2))
+        .aggregate(ls.col("data.ms") / ls.col("data.tokens"), ["sum"], nulls=-1, prefix="per_token_"),
         pipeline()
         .branch("minutes").with_tumbling_window("1m").aggregate("data.ms", ["count", "p50"])
         .branch("sessions").with_session_window("20s").aggregate("data.tokens", ["sum"])

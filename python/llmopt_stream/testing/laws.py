@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmopt_stream.branches import Branch
-from llmopt_stream.columns import Column
+from llmopt_stream.columns import Column, Expression, Literal, Operation
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.schemas import types_of_event
 from llmopt_stream.triggers import EventTimeTrigger
@@ -301,7 +301,11 @@ def _streams(plan: Plan) -> st.SearchStrategy[list[dict[str, Any]]]:
     fields = [name for name in plan.value_fields() if name not in gap_fields]
     integers = st.integers(-(2**40), 2**40) | st.integers(-3, 3) | st.none()
     numbers = integers | st.floats(-1e6, 1e6, width=32, allow_subnormal=False) | st.just(float("nan"))
-    values = st.tuples(*(integers if types.get(name) == "int64" else numbers for name in fields))
+    labels = [name for name in plan.label_fields() if name not in (*fields, *plan.key, plan.time_field)]
+    scalars = st.sampled_from([*_literals(plan), "a", "b", True, False, None, 0, 1.5])
+    values = st.tuples(
+        *(integers if types.get(name) == "int64" else numbers for name in fields), *(scalars for _ in labels)
+    )
     keys = st.tuples(*(st.sampled_from(["a", "b", "c", None]) for _ in plan.key))
     generator = None if plan.watermark is None else CoreWatermark.of(plan.watermark)
     bound = grid if generator is None else generator.max_out_of_orderness
@@ -309,7 +313,7 @@ def _streams(plan: Plan) -> st.SearchStrategy[list[dict[str, Any]]]:
     def shaped(record: Mapping[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         _put(made, plan.time_field, to_datetime(_ORIGIN + record["ts"]))
-        for names, drawn in ((plan.key, record["key"]), (fields, record["value"])):
+        for names, drawn in ((plan.key, record["key"]), ([*fields, *labels], record["value"])):
             for name, value in zip(names, drawn, strict=True):
                 _put(made, name, value)
         for name in gap_fields:
@@ -325,6 +329,19 @@ def _streams(plan: Plan) -> st.SearchStrategy[list[dict[str, Any]]]:
         span=6 * grid,
         gap_field="gap" if gap_fields else None,
     ).map(lambda stream: [shaped(record) for record in stream])
+
+
+def _literals(plan: Plan) -> list[Any]:
+    """The numbers, texts and bools that conditions compare with."""
+    literals: list[Any] = []
+    waiting: list[Expression] = [each for branch in plan.branches for each in branch.conditions().values()]
+    while waiting:
+        expression = waiting.pop()
+        if isinstance(expression, Literal):
+            literals.append(expression.value)
+        elif isinstance(expression, Operation):
+            waiting += expression.operands
+    return literals
 
 
 def _put(record: dict[str, Any], path: str, value: Any) -> None:

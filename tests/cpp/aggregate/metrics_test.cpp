@@ -11,9 +11,12 @@
 
 #include "aggregate/endpoint_statistics.hpp"
 #include "aggregate/joint_statistics.hpp"
+#include "aggregate/selected_metric.hpp"
 #include "aggregate/shape_statistics.hpp"
+#include "aggregate/strict_metric.hpp"
 #include "aggregate/value_statistics.hpp"
 #include "record/error.hpp"
+#include "record/key.hpp"
 
 namespace llmopt_stream {
 namespace {
@@ -200,6 +203,76 @@ TEST(Metrics, WithoutAValueTheBytesAreTheSameForEveryType) {
         floats.decode(integers.encoded());
         EXPECT_EQ(floats.encoded(), integers.encoded()) << as_integers[at].first;
     }
+}
+
+TEST(Metrics, ASelectionIsAsIfTheOtherRecordsWereNotThere) {
+    const Records records(400, 18);
+    RecordBatch batch = records.batch();
+    std::mt19937_64 random(19);
+    for (const unsigned share : {0U, 1U, 50U, 99U, 100U}) {
+        std::vector<std::uint8_t> selection;
+        for (std::size_t record = 0; record < batch.size; ++record) {
+            selection.push_back(random() % 100 < share ? 1 : 0);
+        }
+        batch.selections = {{}, selection};
+        for (const auto& [name, metric] : all_metrics(false)) {
+            const SelectedMetric selected(1, metric);
+            State state(selected);
+            // From the middle: what comes before is not looked at.
+            const std::uint64_t skipped = state.add(batch, 100, 300);
+            State alone(*metric);
+            std::uint64_t skipped_alone = 0;
+            for (std::size_t record = 100; record < 400; ++record) {
+                skipped_alone += selection[record] != 0 ? alone.add(batch, record, 1) : 0;
+            }
+            EXPECT_EQ(state.encoded(), alone.encoded()) << name;
+            EXPECT_EQ(state.results(), alone.results()) << name;
+            EXPECT_EQ(skipped, skipped_alone) << name;
+        }
+    }
+}
+
+TEST(Metrics, AStrictOneNamesTheRecordThatHasNoValue) {
+    KeyDictionary keys;
+    for (const char* const name : {"a", "b"}) {
+        std::string encoded;
+        key_encoding::append_text(encoded, name);
+        keys.intern(encoded);
+    }
+    const std::vector<std::uint32_t> key{0, 0, 1, 0};
+    const std::vector<Timestamp> times{0, 1'000'000, 2'000'000, 3'000'000};
+    const std::vector<double> values{1, 2, std::numeric_limits<double>::infinity(), 4};
+    const std::vector<std::int64_t> weights{1, 2, 3, 4};
+    const std::vector<std::uint8_t> present{1, 0, 1, 1};
+    RecordBatch batch;
+    batch.size = 4;
+    batch.event_time = times;
+    batch.key = key;
+    batch.keys = &keys;
+    batch.values = {{FieldType::kFloat64, values, {}, {}}, {FieldType::kInt64, {}, weights, present}};
+    const auto error_of = [&](std::vector<StrictMetric::Field> fields, std::size_t first) -> std::string {
+        std::vector<JointStatistics::Field> read;
+        for (const StrictMetric::Field& field : fields) {
+            read.push_back({field.column, batch.values[field.column].type});
+        }
+        const std::vector<JointStatistics::Result> results{{Joint::kRatio, "ratio", 1, read.size() - 1}};
+        const StrictMetric strict(fields, std::make_shared<JointStatistics>(read, results));
+        State state(strict);
+        try {
+            EXPECT_EQ(state.add(batch, first, batch.size - first), 0U);
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kAggregation);
+            return error.what();
+        }
+        return "";
+    };
+    EXPECT_EQ(error_of({{"v", 0}, {"w", 1}}, 0),
+              "field 'w': the record of 1970-01-01T00:00:01+00:00 has no usable value, which nulls='error' "
+              "refuses; key ('a')");
+    EXPECT_EQ(error_of({{"v", 0}, {"w", 1}}, 2),
+              "field 'v': the record of 1970-01-01T00:00:02+00:00 has no usable value, which nulls='error' "
+              "refuses; key ('b')");
+    EXPECT_EQ(error_of({{"v", 0}, {"w", 1}}, 3), "");
 }
 
 TEST(Metrics, CorruptBytesAreRefusedOrMakeAStateThatCanBeUsed) {

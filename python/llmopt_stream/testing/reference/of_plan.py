@@ -18,6 +18,7 @@ from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
 from .aggregators import AggregatorMetric
+from .expressions import ChosenMetric
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
 from .metrics import Metric
 from .series import NaiveSeries
@@ -68,7 +69,17 @@ def _branch(plan: Plan, name: str) -> Branch:
     )
 
 
-def _metrics(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric]:
+def _metrics(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric | ChosenMetric]:
+    if metric.expression is None and metric.where is None and not metric.refuses_nulls:
+        yield from _of_field(metric)
+    else:
+        for each in _of_field(metric):
+            yield ChosenMetric(
+                each, metric.field, metric.expression, metric.where, refuses_nulls=metric.refuses_nulls
+            )
+
+
+def _of_field(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric]:
     """In the order in which results were asked for: statistics that follow one another together."""
     for by_name, asked in groupby(metric.asked, key=lambda each: isinstance(each, Statistic)):
         if by_name:

@@ -64,12 +64,18 @@ def micros_in_unit(time: Any, unit: str | None) -> int | None:
 
 
 def field_of(record: Record, path: str) -> Any:
-    """The value under a dotted path, or in a flat field of that name; None where there is none."""
+    """The value under a dotted path, whichever of its dots are part of names; None where there is none.
+
+    >>> [field_of(record, "a.b.c") for record in ({"a": {"b": {"c": 1}}}, {"a.b": {"c": 2}}, {"a.b.c": 3}, {"a": 4})]
+    [1, 2, 3, None]
+    """
     if path in record:
         return record[path]
-    first, _, rest = path.partition(".")
-    inner = record.get(first)
-    return field_of(inner, rest) if rest and isinstance(inner, Mapping) else None
+    for dot in (at for at, letter in enumerate(path) if letter == "."):
+        inner = record.get(path[:dot])
+        if isinstance(inner, Mapping) and (value := field_of(inner, path[dot + 1 :])) is not None:
+            return value
+    return None
 
 
 def is_number(value: Any) -> bool:

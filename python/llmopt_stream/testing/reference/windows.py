@@ -15,6 +15,7 @@ from llmopt_stream.watermarks import BoundedOutOfOrdernessWatermark, WatermarkGe
 
 from .aggregators import AggregatorMetric
 from .counted import CountedKey
+from .expressions import ChosenMetric
 from .kinds import Count, Session, WindowKind
 from .metrics import Metric
 from .panes import NaiveLateRecord, NaivePane
@@ -93,7 +94,7 @@ class NaiveWindows:
         window: WindowKind,
         *,
         key_fields: Sequence[str] = ("key",),
-        metrics: Sequence[Metric | AggregatorMetric] = (Metric(),),
+        metrics: Sequence[Metric | AggregatorMetric | ChosenMetric] = (Metric(),),
         series: Sequence[NaiveSeries] = (),
         trigger: WindowTrigger = _DEFAULT_TRIGGER,
         allowed_lateness: int = 0,
