@@ -10,35 +10,106 @@ namespace llmopt_stream {
 namespace {
 
 using Operation = Expression::Operation;
+using Slot = Evaluation::Slot;
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
 /// Subtraction, unlike std::isfinite, is what compilers vectorise.
 bool is_null(double value) { return !(value - value == 0); }
 
-void load(const ValueColumn& column, std::size_t first, std::size_t size, double* float64,
-          std::int64_t* int64) {
-    if (column.type == FieldType::kFloat64) {
-        std::copy_n(column.float64.data() + first, size, float64);
+double as_float(Number number) {
+    return std::visit([](auto value) { return static_cast<double>(value); }, number);
+}
+
+void load(const ValueColumn& column, std::size_t first, std::size_t size, Slot& to) {
+    to.is_exact = column.type == FieldType::kInt64;
+    if (!to.is_exact) {
+        std::copy_n(column.float64.data() + first, size, to.float64.data());
         return;
     }
-    std::copy_n(column.int64.data() + first, size, int64);
+    std::copy_n(column.int64.data() + first, size, to.int64.data());
     for (std::size_t i = 0; i < size; ++i) {
-        float64[i] = static_cast<double>(int64[i]);
+        to.float64[i] = static_cast<double>(to.int64[i]);
     }
     if (!column.present.empty()) {
         const std::uint8_t* const present = column.present.data() + first;
         for (std::size_t i = 0; i < size; ++i) {
-            float64[i] = present[i] != 0 ? float64[i] : kNull;
+            to.float64[i] = present[i] != 0 ? to.float64[i] : kNull;
         }
     }
 }
 
-template <typename Combine>
-void combine(double* into, const double* other, std::size_t size, Combine combine) {
-    for (std::size_t i = 0; i < size; ++i) {
-        into[i] = combine(into[i], other[i]);
+void fill(Number number, std::size_t size, Slot& to) {
+    to.is_exact = std::holds_alternative<std::int64_t>(number);
+    if (to.is_exact) {
+        std::fill_n(to.int64.data(), size, std::get<std::int64_t>(number));
     }
+    std::fill_n(to.float64.data(), size, as_float(number));
+}
+
+template <typename Change>
+void change_numbers(Slot& slot, std::size_t size, Change change) {
+    slot.is_exact = false;
+    for (std::size_t i = 0; i < size; ++i) {
+        slot.float64[i] = change(slot.float64[i]);
+    }
+}
+
+template <typename Combine>
+void combine_numbers(Slot& a, const Slot& b, std::size_t size, Combine combine) {
+    a.is_exact = false;
+    for (std::size_t i = 0; i < size; ++i) {
+        a.float64[i] = combine(a.float64[i], b.float64[i]);
+    }
+}
+
+void compare(Comparison comparison, Slot& a, const Slot& b, std::size_t size) {
+    with_comparison(comparison, [&](const auto& compares) {
+        const auto store = [&](auto holds) {
+            for (std::size_t i = 0; i < size; ++i) {
+                const bool known = !is_null(a.float64[i]) && !is_null(b.float64[i]);
+                a.truth[i] = known ? truth_of(holds(i)) : Truth::kUnknown;
+            }
+        };
+        if (a.is_exact && b.is_exact) {
+            store([&](std::size_t i) { return compares(a.int64[i], b.int64[i]); });
+        } else if (a.is_exact) {
+            store([&](std::size_t i) { return compares(compare_exactly(a.int64[i], b.float64[i]), 0); });
+        } else if (b.is_exact) {
+            store([&](std::size_t i) { return compares(0, compare_exactly(b.int64[i], a.float64[i])); });
+        } else {
+            store([&](std::size_t i) { return compares(a.float64[i], b.float64[i]); });
+        }
+    });
+}
+
+void look_up(const NumberSet& numbers, Slot& slot, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) {
+        if (is_null(slot.float64[i])) {
+            slot.truth[i] = Truth::kUnknown;
+        } else {
+            slot.truth[i] =
+                truth_of(slot.is_exact ? numbers.contains(slot.int64[i]) : numbers.contains(slot.float64[i]));
+        }
+    }
+}
+
+template <typename Change>
+void change_truths(Slot& slot, std::size_t size, Change change) {
+    for (std::size_t i = 0; i < size; ++i) {
+        slot.truth[i] = change(slot.truth[i]);
+    }
+}
+
+template <typename Combine>
+void combine_truths(Slot& a, const Slot& b, std::size_t size, Combine combine) {
+    for (std::size_t i = 0; i < size; ++i) {
+        a.truth[i] = combine(a.truth[i], b.truth[i]);
+    }
+}
+
+Truth are_equal(Truth a, Truth b) {
+    return a == Truth::kUnknown || b == Truth::kUnknown ? Truth::kUnknown : truth_of(a == b);
 }
 
 /// Whether two labels are the same scalar.
@@ -49,6 +120,13 @@ Truth are_equal(std::string_view a, std::string_view b) {
         return Truth::kUnknown;
     }
     return truth_of(a == b);
+}
+
+void compare_labels(const LabelColumn& a, const LabelColumn& b, std::size_t first, std::size_t size,
+                    Slot& to) {
+    for (std::size_t i = 0; i < size; ++i) {
+        to.truth[i] = are_equal(a.values->key(a.code[first + i]), b.values->key(b.code[first + i]));
+    }
 }
 
 }  // namespace
@@ -104,118 +182,55 @@ const Evaluation::Slot& Evaluation::run(const Expression& expression, const Reco
     auto answers = answers_.begin();
     for (const Expression::Step& step : expression.steps()) {
         switch (step.operation) {
-            case Operation::kColumn: {
-                const ValueColumn& column = batch.values[step.column];
-                load(column, first, size, next->float64.data(), next->int64.data());
-                next->is_exact = column.type == FieldType::kInt64;
-                ++next;
-                break;
-            }
-            case Operation::kConstant:
-                next->is_exact = std::holds_alternative<std::int64_t>(step.number);
-                if (next->is_exact) {
-                    std::fill_n(next->int64.data(), size, std::get<std::int64_t>(step.number));
-                }
-                std::visit(
-                    [&](auto number) {
-                        std::fill_n(next->float64.data(), size, static_cast<double>(number));
-                    },
-                    step.number);
-                ++next;
-                break;
+            case Operation::kColumn: load(batch.values[step.column], first, size, *next++); break;
+            case Operation::kConstant: fill(step.number, size, *next++); break;
             case Operation::kAdd:
-            case Operation::kSubtract:
-            case Operation::kMultiply:
-            case Operation::kDivide: {
                 --next;
-                double* const a = next[-1].float64.data();
-                const double* const b = next->float64.data();
-                next[-1].is_exact = false;
-                if (step.operation == Operation::kAdd) {
-                    combine(a, b, size, [](double x, double y) { return x + y; });
-                } else if (step.operation == Operation::kSubtract) {
-                    combine(a, b, size, [](double x, double y) { return x - y; });
-                } else if (step.operation == Operation::kMultiply) {
-                    combine(a, b, size, [](double x, double y) { return x * y; });
-                } else {
-                    // Infinity, which is null, would give zero.
-                    combine(a, b, size, [](double x, double y) { return is_null(y) ? kNull : x / y; });
-                }
+                combine_numbers(next[-1], *next, size, [](double a, double b) { return a + b; });
                 break;
-            }
-            case Operation::kNegate:
-            case Operation::kAbsolute: {
-                double* const a = next[-1].float64.data();
-                next[-1].is_exact = false;
-                for (std::size_t i = 0; i < size; ++i) {
-                    a[i] = step.operation == Operation::kNegate ? -a[i] : std::fabs(a[i]);
-                }
+            case Operation::kSubtract:
+                --next;
+                combine_numbers(next[-1], *next, size, [](double a, double b) { return a - b; });
                 break;
-            }
-            case Operation::kFillNumber: {
-                double* const a = next[-1].float64.data();
-                const double filler =
-                    std::visit([](auto number) { return static_cast<double>(number); }, step.number);
-                next[-1].is_exact = false;
-                for (std::size_t i = 0; i < size; ++i) {
-                    a[i] = is_null(a[i]) ? filler : a[i];
-                }
+            case Operation::kMultiply:
+                --next;
+                combine_numbers(next[-1], *next, size, [](double a, double b) { return a * b; });
                 break;
-            }
+            case Operation::kDivide:
+                --next;
+                // By infinity, which is null, it would be zero.
+                combine_numbers(next[-1], *next, size,
+                                [](double a, double b) { return is_null(b) ? kNull : a / b; });
+                break;
+            case Operation::kNegate: change_numbers(next[-1], size, [](double a) { return -a; }); break;
+            case Operation::kAbsolute:
+                change_numbers(next[-1], size, [](double a) { return std::fabs(a); });
+                break;
+            case Operation::kFillNumber:
+                change_numbers(next[-1], size, [filler = as_float(step.number)](double a) {
+                    return is_null(a) ? filler : a;
+                });
+                break;
             case Operation::kNumberOfTruth: {
                 Slot& slot = next[-1];
                 slot.is_exact = false;
                 for (std::size_t i = 0; i < size; ++i) {
-                    slot.float64[i] = slot.truth[i] == Truth::kUnknown ? kNull
-                                      : slot.truth[i] == Truth::kTrue  ? 1.0
-                                                                       : 0.0;
+                    const Truth truth = slot.truth[i];
+                    slot.float64[i] = truth == Truth::kUnknown ? kNull : truth == Truth::kTrue ? 1.0 : 0.0;
                 }
                 break;
             }
             case Operation::kKnown: std::fill_n((next++)->truth.data(), size, step.truth); break;
-            case Operation::kCompare: {
+            case Operation::kCompare:
                 --next;
-                Slot& a = next[-1];
-                const Slot& b = *next;
-                with_comparison(step.comparison, [&](const auto& compares) {
-                    const auto store = [&](auto holds) {
-                        for (std::size_t i = 0; i < size; ++i) {
-                            const bool known = !is_null(a.float64[i]) && !is_null(b.float64[i]);
-                            a.truth[i] = known ? truth_of(holds(i)) : Truth::kUnknown;
-                        }
-                    };
-                    if (a.is_exact && b.is_exact) {
-                        store([&](std::size_t i) { return compares(a.int64[i], b.int64[i]); });
-                    } else if (a.is_exact) {
-                        store([&](std::size_t i) {
-                            return compares(compare_exactly(a.int64[i], b.float64[i]), 0);
-                        });
-                    } else if (b.is_exact) {
-                        store([&](std::size_t i) {
-                            return compares(0, compare_exactly(b.int64[i], a.float64[i]));
-                        });
-                    } else {
-                        store([&](std::size_t i) { return compares(a.float64[i], b.float64[i]); });
-                    }
-                });
+                compare(step.comparison, next[-1], *next, size);
                 break;
-            }
-            case Operation::kNumberIsIn: {
-                Slot& slot = next[-1];
+            case Operation::kNumberIsIn: look_up(*step.numbers, next[-1], size); break;
+            case Operation::kNumberIsNull:
                 for (std::size_t i = 0; i < size; ++i) {
-                    slot.truth[i] = is_null(slot.float64[i]) ? Truth::kUnknown
-                                    : slot.is_exact ? truth_of(step.numbers->contains(slot.int64[i]))
-                                                    : truth_of(step.numbers->contains(slot.float64[i]));
+                    next[-1].truth[i] = truth_of(is_null(next[-1].float64[i]));
                 }
                 break;
-            }
-            case Operation::kNumberIsNull: {
-                Slot& slot = next[-1];
-                for (std::size_t i = 0; i < size; ++i) {
-                    slot.truth[i] = truth_of(is_null(slot.float64[i]));
-                }
-                break;
-            }
             case Operation::kLabel: {
                 const std::uint32_t* const codes = batch.labels[step.column].code.data() + first;
                 const Truth* const answer = (answers++)->data();
@@ -225,51 +240,32 @@ const Evaluation::Slot& Evaluation::run(const Expression& expression, const Reco
                 ++next;
                 break;
             }
-            case Operation::kLabelsEqual: {
-                const LabelColumn& a = batch.labels[step.column];
-                const LabelColumn& b = batch.labels[step.other_column];
-                for (std::size_t i = 0; i < size; ++i) {
-                    next->truth[i] =
-                        are_equal(a.values->key(a.code[first + i]), b.values->key(b.code[first + i]));
-                }
-                ++next;
+            case Operation::kLabelsEqual:
+                compare_labels(batch.labels[step.column], batch.labels[step.other_column], first, size,
+                               *next++);
                 break;
-            }
             case Operation::kTruthsEqual:
                 --next;
-                for (std::size_t i = 0; i < size; ++i) {
-                    const Truth a = next[-1].truth[i];
-                    const Truth b = next->truth[i];
-                    const bool known = a != Truth::kUnknown && b != Truth::kUnknown;
-                    next[-1].truth[i] = known ? truth_of(a == b) : Truth::kUnknown;
-                }
+                combine_truths(next[-1], *next, size, [](Truth a, Truth b) { return are_equal(a, b); });
                 break;
             case Operation::kTruthIsNull:
-                for (std::size_t i = 0; i < size; ++i) {
-                    next[-1].truth[i] = truth_of(next[-1].truth[i] == Truth::kUnknown);
-                }
+                change_truths(next[-1], size, [](Truth a) { return truth_of(a == Truth::kUnknown); });
                 break;
             case Operation::kFillTruth:
-                for (std::size_t i = 0; i < size; ++i) {
-                    next[-1].truth[i] = next[-1].truth[i] == Truth::kUnknown ? step.truth : next[-1].truth[i];
-                }
+                change_truths(next[-1], size,
+                              [filler = step.truth](Truth a) { return a == Truth::kUnknown ? filler : a; });
                 break;
             case Operation::kAnd:
                 --next;
-                for (std::size_t i = 0; i < size; ++i) {
-                    next[-1].truth[i] = std::min(next[-1].truth[i], next->truth[i]);
-                }
+                combine_truths(next[-1], *next, size, [](Truth a, Truth b) { return std::min(a, b); });
                 break;
             case Operation::kOr:
                 --next;
-                for (std::size_t i = 0; i < size; ++i) {
-                    next[-1].truth[i] = std::max(next[-1].truth[i], next->truth[i]);
-                }
+                combine_truths(next[-1], *next, size, [](Truth a, Truth b) { return std::max(a, b); });
                 break;
             case Operation::kNot:
-                for (std::size_t i = 0; i < size; ++i) {
-                    next[-1].truth[i] = static_cast<Truth>(2 - static_cast<int>(next[-1].truth[i]));
-                }
+                change_truths(next[-1], size,
+                              [](Truth a) { return static_cast<Truth>(2 - static_cast<int>(a)); });
                 break;
         }
     }

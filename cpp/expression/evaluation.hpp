@@ -22,10 +22,9 @@ public:
     /// 1 where it is true, else 0. Requires a truth.
     void selection(const Expression& expression, const RecordBatch& batch, std::span<std::uint8_t> out);
 
-private:
     static constexpr std::size_t kPortion = 512;
 
-    /// A result on the stack.
+    /// A result on the stack, for a portion of the records.
     struct Slot {
         alignas(64) std::array<double, kPortion> float64;
         /// The same numbers before rounding, if `is_exact`; anything where they are null.
@@ -34,6 +33,7 @@ private:
         bool is_exact = false;
     };
 
+private:
     template <typename Store>
     void for_each_portion(const Expression& expression, const RecordBatch& batch, Store store);
     void ask_labels(const Expression& expression, const RecordBatch& batch);
