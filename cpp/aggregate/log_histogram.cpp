@@ -149,11 +149,21 @@ void LogHistogram::rebuild(int level, const Ranges& ranges, std::uint8_t counter
         with_counters(block + sizeof(Block), counter_bytes, [&]<typename Counter>(Counter* to) {
             with_counters(old.counters(), old.counter_bytes, [&](const auto* from) {
                 for (int sign = 0; sign < 2; ++sign) {
-                    for (std::int32_t slot = 0; slot < old.slots[sign]; ++slot) {
-                        if (const auto count = from[old.start[sign] + slot]; count != 0) {
-                            const std::int32_t bucket = (old.first[sign] + slot) >> (level - old.level);
-                            to[fresh.start[sign] + bucket - fresh.first[sign]] += static_cast<Counter>(count);
-                        }
+                    const Range filled = occupied(sign);
+                    const auto slot_of = [&](std::int32_t bucket) {
+                        return fresh.start[sign] + bucket - fresh.first[sign];
+                    };
+                    if (filled.empty()) {
+                        continue;
+                    }
+                    const auto* const counts = from + old.start[sign] + filled.first - old.first[sign];
+                    if (level == old.level) {
+                        std::copy_n(counts, filled.size(), to + slot_of(filled.first));
+                        continue;
+                    }
+                    for (std::int32_t i = 0; i < filled.size(); ++i) {
+                        to[slot_of((filled.first + i) >> (level - old.level))] +=
+                            static_cast<Counter>(counts[i]);
                     }
                 }
             });

@@ -38,7 +38,8 @@ public:
     [[nodiscard]] static Bucket bucket_of_normal(double value) noexcept;
     /// bucket_of() for each of many finite values.
     template <typename Value>
-    static void buckets_of(const Value* values, std::size_t size, Bucket* buckets) noexcept;
+    [[gnu::always_inline]] static void buckets_of(const Value* values, std::size_t size,
+                                                  Bucket* buckets) noexcept;
 
     LogHistogram() = default;
     /// A block that another LogHistogram had, or null.
@@ -118,7 +119,7 @@ inline LogHistogram::Bucket LogHistogram::bucket_of_normal(double value) noexcep
 }
 
 template <typename Value>
-void LogHistogram::buckets_of(const Value* values, std::size_t size, Bucket* buckets) noexcept {
+inline void LogHistogram::buckets_of(const Value* values, std::size_t size, Bucket* buckets) noexcept {
     Bucket least = 0;
     for (std::size_t i = 0; i < size; ++i) {
         const Bucket bucket = bucket_of_normal(static_cast<double>(values[i]));
@@ -143,14 +144,16 @@ inline bool LogHistogram::try_add(Bucket bucket) noexcept {
     }
     const auto count_one = [&]<typename Counter>(Counter) {
         Counter& counter = reinterpret_cast<Counter*>(block.counters())[block.start[sign] + slot];
-        if (counter == std::numeric_limits<Counter>::max()) {
+        if (counter == std::numeric_limits<Counter>::max()) [[unlikely]] {
             return false;
         }
         ++counter;
         return true;
     };
+    if (block.counter_bytes == 2) [[likely]] {
+        return count_one(std::uint16_t{});
+    }
     switch (block.counter_bytes) {
-        case 2: return count_one(std::uint16_t{});
         case 4: return count_one(std::uint32_t{});
         default: return count_one(std::uint64_t{});
     }

@@ -36,10 +36,10 @@ void merge_extremes(std::byte* into, const std::byte* from, const ValueLayout& l
                std::max(load_part<Value>(into + layout.max), load_part<Value>(from + layout.max)));
 }
 
-void merge_sums(std::byte* into, const std::byte* from) noexcept {
-    auto sum = load_part<CompensatedSum>(into);
-    sum.merge(load_part<CompensatedSum>(from));
-    store_part(into, sum);
+void merge_sums(std::byte* into, const std::byte* from, const ValueLayout& layout) noexcept {
+    CompensatedSum sum = layout.load_sum(into);
+    sum.merge(layout.load_sum(from));
+    layout.store_sum(into, sum);
 }
 
 std::int64_t fitting(Int128 value, const char* what, const Aggregation& aggregation) {
@@ -61,7 +61,7 @@ ValueStatistics::ValueStatistics(std::size_t column, FieldType type, std::vector
       type_(type),
       aggregations_(std::move(aggregations)),
       parts_(parts_of(aggregations_)),
-      layout_(parts_),
+      layout_(parts_, type_),
       add_(add_values_function(type_, parts_)) {
     for (const Aggregation& aggregation : aggregations_) {
         if (aggregation.kind != AggregationKind::kPercentile) {
@@ -128,10 +128,10 @@ void ValueStatistics::merge(std::byte* into, const std::byte* from, SizeClassPoo
         store_part(into + layout_.sum,
                    load_part<Int128>(into + layout_.sum) + load_part<Int128>(from + layout_.sum));
     } else if (parts_.sum) {
-        merge_sums(into + layout_.sum, from + layout_.sum);
+        merge_sums(into + layout_.sum, from + layout_.sum, layout_);
     }
     if (parts_.squares) {
-        merge_sums(into + layout_.squares, from + layout_.squares);
+        merge_sums(into + layout_.squares, from + layout_.squares, layout_);
     }
     if (parts_.extremes && is_integer()) {
         merge_extremes<std::int64_t>(into, from, layout_);
@@ -233,7 +233,7 @@ MetricValue ValueStatistics::result(const std::byte* state, const Aggregation& a
 
 MetricValue ValueStatistics::sum(const std::byte* state, const Aggregation& aggregation) const {
     if (!is_integer()) {
-        return load_part<CompensatedSum>(state + layout_.sum).value();
+        return layout_.load_sum(state + layout_.sum).value();
     }
     return fitting(load_part<Int128>(state + layout_.sum), "sum", aggregation);
 }
@@ -259,7 +259,7 @@ MetricValue ValueStatistics::rate(const std::byte* state, AggregationKind kind,
 
 DoubleDouble ValueStatistics::wide_sum(const std::byte* state) const noexcept {
     return is_integer() ? to_double_double(load_part<Int128>(state + layout_.sum))
-                        : load_part<CompensatedSum>(state + layout_.sum).value_parts();
+                        : layout_.load_sum(state + layout_.sum).value_parts();
 }
 
 double ValueStatistics::average(const std::byte* state) const noexcept {
@@ -279,8 +279,8 @@ double ValueStatistics::deviation(const std::byte* state, std::uint64_t divisor,
     } else {
         spread = load_part<double>(state + layout_.max) - load_part<double>(state + layout_.min);
     }
-    return statistic(wide_sum(state), load_part<CompensatedSum>(state + layout_.squares).value_parts(),
-                     count(state), divisor, spread);
+    return statistic(wide_sum(state), layout_.load_sum(state + layout_.squares).value_parts(), count(state),
+                     divisor, spread);
 }
 
 MetricValue ValueStatistics::extreme(const std::byte* part) const noexcept {
@@ -304,10 +304,10 @@ void ValueStatistics::encode(const std::byte* state, ByteWriter& out) const {
         out.write(load_part<std::uint64_t>(state + layout_.sum));
         out.write(load_part<std::uint64_t>(state + layout_.sum + 8));
     } else if (parts_.sum) {
-        encode_sum(load_part<CompensatedSum>(state + layout_.sum), out);
+        encode_sum(layout_.load_sum(state + layout_.sum), out);
     }
     if (parts_.squares) {
-        encode_sum(load_part<CompensatedSum>(state + layout_.squares), out);
+        encode_sum(layout_.load_sum(state + layout_.squares), out);
     }
     if (parts_.extremes) {
         // Doubles or integers: 8 bytes either way.
@@ -330,7 +330,7 @@ void ValueStatistics::decode(std::byte* state, ByteReader& in, SizeClassPool& po
         ByteReader::corrupt("the number of values of a metric");
     }
     // Into a copy, so that the state stays empty if anything is wrong.
-    std::array<std::byte, ValueLayout(ValueParts{true, true, true, true}).bytes> copy;
+    std::array<std::byte, ValueLayout(ValueParts{true, true, true, true}, FieldType::kFloat64).bytes> copy;
     create(copy.data());
     store_part(copy.data(), n);
     if (parts_.sum && is_integer()) {
@@ -342,10 +342,10 @@ void ValueStatistics::decode(std::byte* state, ByteReader& in, SizeClassPool& po
             ByteReader::corrupt("the sum of a metric");
         }
     } else if (parts_.sum) {
-        store_part(copy.data() + layout_.sum, decode_sum(in));
+        layout_.store_sum(copy.data() + layout_.sum, decode_sum(in));
     }
     if (parts_.squares) {
-        store_part(copy.data() + layout_.squares, decode_sum(in));
+        layout_.store_sum(copy.data() + layout_.squares, decode_sum(in));
     }
     if (parts_.extremes) {
         store_part(copy.data() + layout_.min, in.read<std::uint64_t>());

@@ -33,8 +33,9 @@ bool all_zero(std::uint64_t products) noexcept { return products << 1 == 0; }
 
 /// Copies the usable values, and moves the rows together with them if some are not.
 /// Returns the rows of the values taken.
-std::span<std::byte* const> take(Chunk<double>& chunk, std::span<std::byte* const> rows,
-                                 const ValueColumn& column, std::size_t first) {
+[[gnu::always_inline]] inline std::span<std::byte* const> take(Chunk<double>& chunk,
+                                                               std::span<std::byte* const> rows,
+                                                               const ValueColumn& column, std::size_t first) {
     const double* const input = column.float64.data() + first;
     const std::size_t size = rows.size();
     std::uint64_t products = 0;
@@ -54,8 +55,9 @@ std::span<std::byte* const> take(Chunk<double>& chunk, std::span<std::byte* cons
     return std::span(chunk.rows).first(taken);
 }
 
-std::span<std::byte* const> take(Chunk<std::int64_t>& chunk, std::span<std::byte* const> rows,
-                                 const ValueColumn& column, std::size_t first) {
+[[gnu::always_inline]] inline std::span<std::byte* const> take(Chunk<std::int64_t>& chunk,
+                                                               std::span<std::byte* const> rows,
+                                                               const ValueColumn& column, std::size_t first) {
     const std::int64_t* const input = column.int64.data() + first;
     std::copy_n(input, rows.size(), chunk.values);
     if (column.present.empty()) {
@@ -70,7 +72,7 @@ std::span<std::byte* const> take(Chunk<std::int64_t>& chunk, std::span<std::byte
     return std::span(chunk.rows).first(taken);
 }
 
-void square_values(Chunk<double>& chunk, std::size_t size) noexcept {
+[[gnu::always_inline]] inline void square_values(Chunk<double>& chunk, std::size_t size) noexcept {
     std::uint64_t products = 0;
     for (std::size_t i = 0; i < size; ++i) {
         const DoubleDouble square = two_product(chunk.values[i], chunk.values[i]);
@@ -85,7 +87,7 @@ void square_values(Chunk<double>& chunk, std::size_t size) noexcept {
     }
 }
 
-void square_values(Chunk<std::int64_t>& chunk, std::size_t size) noexcept {
+[[gnu::always_inline]] inline void square_values(Chunk<std::int64_t>& chunk, std::size_t size) noexcept {
     for (std::size_t i = 0; i < size; ++i) {
         const std::int64_t value = chunk.values[i];
         constexpr std::int64_t kExactInDouble = std::int64_t{1} << 53;
@@ -102,11 +104,76 @@ void square_values(Chunk<std::int64_t>& chunk, std::size_t size) noexcept {
     }
 }
 
+template <typename Term>
+void add_term(std::byte* part, Term term, bool normalizes) noexcept {
+    auto sum = load_part<CompensatedSum>(part);
+    sum.add(term);
+    if (normalizes) [[unlikely]] {
+        sum.normalize();
+    }
+    store_part(part, sum);
+}
+
+/// The sum and the sum of squares at once, as their layout has them: one instruction for a step of both,
+/// and the bits that CompensatedSum computes for each.
+class PairedSums {
+public:
+    static constexpr std::size_t kLow = 2 * sizeof(double);
+
+    [[gnu::always_inline]] explicit PairedSums(const std::byte* part) noexcept
+        : high_(load_part<Pair>(part)), low_(load_part<Pair>(part + kLow)) {}
+
+    [[gnu::always_inline]] void add(double value, DoubleDouble square) noexcept {
+        const Pair term{value, square.hi};
+        const Pair sum = high_ + term;
+        const Pair term_in_sum = sum - high_;
+        const Pair error = (high_ - (sum - term_in_sum)) + (term - term_in_sum);
+        // Unlike 0.0, -0.0 changes nothing whatever it is added to.
+        low_ += error + Pair{-0.0, square.lo};
+        high_ = sum;
+    }
+    [[gnu::always_inline]] void normalize() noexcept {
+        const Pair sum = high_ + low_;
+        const Pair low_in_sum = sum - high_;
+        const Pair error = (high_ - (sum - low_in_sum)) + (low_ - low_in_sum);
+        const auto is_finite = sum - sum == Pair{0.0, 0.0};
+        low_ = is_finite ? error : Pair{0.0, 0.0};
+        high_ = is_finite ? sum : high_;
+    }
+    [[gnu::always_inline]] void store(std::byte* part) const noexcept {
+        store_part(part, high_);
+        store_part(part + kLow, low_);
+    }
+
+private:
+    using Pair [[gnu::vector_size(2 * sizeof(double))]] = double;
+
+    Pair high_;
+    Pair low_;
+};
+
+void include(std::byte* min, std::byte* max, double value) noexcept {
+    // Assigned like this, and not through memcpy, it is one instruction for each.
+    using Stored [[gnu::may_alias]] = double;
+    auto& least = *reinterpret_cast<Stored*>(min);
+    auto& greatest = *reinterpret_cast<Stored*>(max);
+    least = value < least ? value : least;
+    greatest = value > greatest ? value : greatest;
+}
+
+void include(std::byte* min, std::byte* max, std::int64_t value) noexcept {
+    store_part(min, std::min(load_part<std::int64_t>(min), value));
+    store_part(max, std::max(load_part<std::int64_t>(max), value));
+}
+
 template <typename Value, ValueParts kParts>
-std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offset, const ValueColumn& column,
-                         std::size_t first, SizeClassPool& pool) {
-    constexpr ValueLayout kLayout(kParts);
-    constexpr bool kSumOfIntegers = kParts.sum && std::is_integral_v<Value>;
+[[gnu::always_inline]] inline std::uint64_t add_values(std::span<std::byte* const> all_rows,
+                                                       std::size_t offset, const ValueColumn& column,
+                                                       std::size_t first, SizeClassPool& pool) {
+    constexpr bool kIntegers = std::is_integral_v<Value>;
+    constexpr ValueLayout kLayout(kParts, kIntegers ? FieldType::kInt64 : FieldType::kFloat64);
+    constexpr bool kPairsSums = kParts.squares && !kIntegers;
+    static_assert(!kPairsSums || kLayout.low == PairedSums::kLow);
     // Only what take() and the loops below wrote is read; clearing it would cost as much.
     [[gnu::uninitialized]] Chunk<Value> chunk;
     std::uint64_t skipped = 0;
@@ -127,31 +194,25 @@ std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offse
             const Value value = chunk.values[i];
             const std::uint64_t count = load_part<std::uint64_t>(state) + 1;
             store_part(state, count);
-            CompensatedSum sum;
-            CompensatedSum squares;
-            if constexpr (kSumOfIntegers) {
+            const bool normalizes = count % CompensatedSum::kNormalizeEvery == 0;
+            if constexpr (kPairsSums) {
+                PairedSums sums(state + kLayout.sum);
+                sums.add(value, {chunk.squares[i], chunk.squares_low[i]});
+                if (normalizes) [[unlikely]] {
+                    sums.normalize();
+                }
+                sums.store(state + kLayout.sum);
+            } else if constexpr (kParts.sum && kIntegers) {
                 store_part(state + kLayout.sum, load_part<Int128>(state + kLayout.sum) + value);
             } else if constexpr (kParts.sum) {
-                sum = load_part<CompensatedSum>(state + kLayout.sum);
-                sum.add(value);
+                add_term(state + kLayout.sum, value, normalizes);
             }
-            if constexpr (kParts.squares) {
-                squares = load_part<CompensatedSum>(state + kLayout.squares);
-                squares.add(DoubleDouble{chunk.squares[i], chunk.squares_low[i]});
-            }
-            if (count % CompensatedSum::kNormalizeEvery == 0) [[unlikely]] {
-                sum.normalize();
-                squares.normalize();
-            }
-            if constexpr (kParts.sum && !kSumOfIntegers) {
-                store_part(state + kLayout.sum, sum);
-            }
-            if constexpr (kParts.squares) {
-                store_part(state + kLayout.squares, squares);
+            if constexpr (kParts.squares && kIntegers) {
+                add_term(state + kLayout.squares, DoubleDouble{chunk.squares[i], chunk.squares_low[i]},
+                         normalizes);
             }
             if constexpr (kParts.extremes) {
-                store_part(state + kLayout.min, std::min(load_part<Value>(state + kLayout.min), value));
-                store_part(state + kLayout.max, std::max(load_part<Value>(state + kLayout.max), value));
+                include(state + kLayout.min, state + kLayout.max, value);
             }
             if constexpr (kParts.sketch) {
                 auto sketch = load_part<QuantileSketch>(state + kLayout.sketch);
@@ -165,26 +226,56 @@ std::uint64_t add_values(std::span<std::byte* const> all_rows, std::size_t offse
     return skipped;
 }
 
+template <typename Value, ValueParts kParts>
+std::uint64_t add_narrow(std::span<std::byte* const> rows, std::size_t offset, const ValueColumn& column,
+                         std::size_t first, SizeClassPool& pool) {
+    return add_values<Value, kParts>(rows, offset, column, first, pool);
+}
+
+// Without FMA: what the compiler makes of it fuses nothing, and sums nothing in another order.
+template <typename Value, ValueParts kParts>
+#ifdef __x86_64__
+[[gnu::target("avx2")]]
+#endif
+std::uint64_t add_wide(std::span<std::byte* const> rows, std::size_t offset, const ValueColumn& column,
+                       std::size_t first, SizeClassPool& pool) {
+    return add_values<Value, kParts>(rows, offset, column, first, pool);
+}
+
+template <typename Value, ValueParts kParts>
+AddValuesFunction function_with(Registers registers) noexcept {
+    return registers == Registers::kWide ? add_wide<Value, kParts> : add_narrow<Value, kParts>;
+}
+
 template <typename Value>
-AddValuesFunction function_for(ValueParts parts) noexcept {
+AddValuesFunction function_for(ValueParts parts, Registers registers) noexcept {
     if (parts.sketch) {
-        return parts.squares ? add_values<Value, ValueParts{true, true, true, true}>
-               : parts.sum   ? add_values<Value, ValueParts{true, false, true, true}>
-                             : add_values<Value, ValueParts{false, false, true, true}>;
+        return parts.squares ? function_with<Value, ValueParts{true, true, true, true}>(registers)
+               : parts.sum   ? function_with<Value, ValueParts{true, false, true, true}>(registers)
+                             : function_with<Value, ValueParts{false, false, true, true}>(registers);
     }
     if (parts.extremes) {
-        return parts.squares ? add_values<Value, ValueParts{true, true, true, false}>
-               : parts.sum   ? add_values<Value, ValueParts{true, false, true, false}>
-                             : add_values<Value, ValueParts{false, false, true, false}>;
+        return parts.squares ? function_with<Value, ValueParts{true, true, true, false}>(registers)
+               : parts.sum   ? function_with<Value, ValueParts{true, false, true, false}>(registers)
+                             : function_with<Value, ValueParts{false, false, true, false}>(registers);
     }
-    return parts.sum ? add_values<Value, ValueParts{true, false, false, false}>
-                     : add_values<Value, ValueParts{}>;
+    return parts.sum ? function_with<Value, ValueParts{true, false, false, false}>(registers)
+                     : function_with<Value, ValueParts{}>(registers);
 }
 
 }  // namespace
 
-AddValuesFunction add_values_function(FieldType type, ValueParts parts) noexcept {
-    return type == FieldType::kInt64 ? function_for<std::int64_t>(parts) : function_for<double>(parts);
+Registers widest_registers() noexcept {
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") != 0 ? Registers::kWide : Registers::kNarrow;
+#else
+    return Registers::kNarrow;
+#endif
+}
+
+AddValuesFunction add_values_function(FieldType type, ValueParts parts, Registers registers) noexcept {
+    return type == FieldType::kInt64 ? function_for<std::int64_t>(parts, registers)
+                                     : function_for<double>(parts, registers);
 }
 
 }  // namespace llmopt_stream

@@ -16,6 +16,12 @@ using AddValuesFunction = std::uint64_t (*)(std::span<std::byte* const> rows, st
                                             const ValueColumn& column, std::size_t first,
                                             SizeClassPool& pool);
 
-[[nodiscard]] AddValuesFunction add_values_function(FieldType type, ValueParts parts) noexcept;
+/// Which instructions that loop is made of; the bits of the states are the same.
+enum class Registers : std::uint8_t { kNarrow, kWide };
+/// kWide where the processor has AVX2.
+[[nodiscard]] Registers widest_registers() noexcept;
+
+[[nodiscard]] AddValuesFunction add_values_function(FieldType type, ValueParts parts,
+                                                    Registers registers = widest_registers()) noexcept;
 
 }  // namespace llmopt_stream

@@ -4,8 +4,10 @@
 #include <cstdint>
 
 #include "aggregate/aggregation.hpp"
+#include "aggregate/compensated_sum.hpp"
 #include "aggregate/int128.hpp"
 #include "aggregate/state_part.hpp"
+#include "record/schema.hpp"
 
 namespace llmopt_stream {
 
@@ -42,21 +44,36 @@ struct ValueParts {
 struct ValueLayout {
     std::size_t sum = 0;      ///< CompensatedSum, or a 128-bit integer
     std::size_t squares = 0;  ///< CompensatedSum
-    std::size_t min = 0;      ///< double or std::int64_t
+    /// How far behind the high part of a CompensatedSum its low part lies. With two of them, the high parts
+    /// lie side by side and then the low parts, because they are computed two at a time.
+    std::size_t low = sizeof(double);
+    std::size_t min = 0;  ///< double or std::int64_t
     std::size_t max = 0;
     std::size_t sketch = 0;                     ///< QuantileSketch
     std::size_t bytes = sizeof(std::uint64_t);  // the count comes first
 
-    constexpr explicit ValueLayout(ValueParts parts) noexcept {
+    constexpr ValueLayout(ValueParts parts, FieldType type) noexcept {
         const auto place = [this](bool kept, std::size_t& offset, std::size_t size) {
             offset = kept ? bytes : 0;
             bytes += kept ? size : 0;
         };
         place(parts.sum, sum, 16);
         place(parts.squares, squares, 16);
+        if (parts.squares && type == FieldType::kFloat64) {
+            squares = sum + sizeof(double);
+            low = 2 * sizeof(double);
+        }
         place(parts.extremes, min, 8);
         place(parts.extremes, max, 8);
         place(parts.sketch, sketch, 8);
+    }
+
+    [[nodiscard]] CompensatedSum load_sum(const std::byte* part) const noexcept {
+        return CompensatedSum({load_part<double>(part), load_part<double>(part + low)});
+    }
+    void store_sum(std::byte* part, const CompensatedSum& value) const noexcept {
+        store_part(part, value.raw_parts().hi);
+        store_part(part + low, value.raw_parts().lo);
     }
 };
 

@@ -110,22 +110,38 @@ void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timesta
     finish_output(own_clock.watermark_after.empty() ? kMinTimestamp : own_clock.watermark_after.back());
 }
 
-void Branch::measure_delay(const RecordBatch& batch, std::size_t record, Timestamp greatest) noexcept {
-    const Timestamp t = batch.event_time[record];
-    Timestamp end = kMaxTimestamp;
-    if (plan_.window.by_clock || plan_.window.kind == WindowKind::kCount) {
+void Branch::measure_delays(const RecordBatch& batch, std::span<const Timestamp> greatest_before) noexcept {
+    if (plan_.window.by_clock) {
         return;
     }
-    if (assigner_) {
-        end = assigner_->in_a_window(t) ? assigner_->last_end_of(t) : kMaxTimestamp;
+    if (assigner_ && plan_.window.kind != WindowKind::kCount) {
+        measure_delays_after_end(batch.event_time, greatest_before);
     } else if (plan_.window.kind == WindowKind::kSession) {
-        const Duration gap = plan_.gap_column
-                                 ? session_gap(batch.values[*plan_.gap_column], record).value_or(1)
-                                 : plan_.window.gap;
-        end = add_saturating(t, gap);
+        for (std::size_t record = 0; record < batch.size; ++record) {
+            const Duration gap = plan_.gap_column
+                                     ? session_gap(batch.values[*plan_.gap_column], record).value_or(1)
+                                     : plan_.window.gap;
+            measure_delay_after(add_saturating(batch.event_time[record], gap), greatest_before[record]);
+        }
     }
-    if (greatest >= end) {
-        delays_after_end_.add(greatest - end);
+}
+
+void Branch::measure_delays_after_end(std::span<const Timestamp> times,
+                                      std::span<const Timestamp> greatest_before) noexcept {
+    // While the greatest time lies before open_end, windows that start at open_start or later are open.
+    Timestamp open_start = kMinTimestamp;
+    Timestamp open_end = kMinTimestamp;
+    for (std::size_t record = 0; record < times.size(); ++record) {
+        const Timestamp t = times[record];
+        const Timestamp greatest = greatest_before[record];
+        if (greatest >= open_end) [[unlikely]] {
+            open_start = assigner_->next_start_after(add_saturating(greatest, -assigner_->size()));
+            open_end = add_saturating(open_start, assigner_->size());
+        }
+        if (t < open_start) [[unlikely]] {
+            measure_delay_after(assigner_->in_a_window(t) ? assigner_->last_end_of(t) : kMaxTimestamp,
+                                greatest);
+        }
     }
 }
 

@@ -86,9 +86,9 @@ public:
     [[nodiscard]] std::vector<WindowVerdict> explain(const RecordBatch& batch, Timestamp now) {
         return operator_->explain(with_windows(batch, now));
     }
-    /// Counts how late a record would be for its last window if nothing were waited for: the greatest time
-    /// before it is `greatest`.
-    void measure_delay(const RecordBatch& batch, std::size_t record, Timestamp greatest) noexcept;
+    /// Counts how late records would be for their last window if nothing were waited for: the greatest time
+    /// before each is given, or kMinTimestamp where there is none.
+    void measure_delays(const RecordBatch& batch, std::span<const Timestamp> greatest_before) noexcept;
     /// Of records whose last window had ended when they came, how long before.
     [[nodiscard]] const DelayHistogram& delays_after_end() const noexcept { return delays_after_end_; }
 
@@ -112,6 +112,13 @@ private:
     /// Completes the panes that the operator has put out, and counts. Nothing before the watermark comes
     /// back.
     void finish_output(Timestamp watermark);
+    void measure_delays_after_end(std::span<const Timestamp> times,
+                                  std::span<const Timestamp> greatest_before) noexcept;
+    void measure_delay_after(Timestamp end, Timestamp greatest) noexcept {
+        if (greatest >= end) {
+            delays_after_end_.add(greatest - end);
+        }
+    }
     /// The batch with what the windows need of each record.
     [[nodiscard]] RecordBatch with_windows(const RecordBatch& batch, Timestamp now);
 

@@ -194,7 +194,9 @@ void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malforme
                     std::span<const Timestamp> watermarks) {
     const Timestamp watermark_before = watermarks_.current();
     watermarks_.on_records(admitted.event_time, partition, now_, watermark_after_, watermarks);
-    measure_delays(admitted, watermark_before);
+    if (admitted.size != 0) {
+        measure_delays(admitted, watermark_before);
+    }
     const bool worth_threads = plan_.parallelism > 1 && admitted.size >= kRecordsWorthThreads;
     const BatchClock clock{watermark_after_, counts_.records_in, admitted.input_index, {}};
     for (Branch& branch : branches_) {
@@ -207,19 +209,24 @@ void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malforme
     }
 }
 
-void Pipeline::measure_delays(const RecordBatch& batch, Timestamp watermark_before) noexcept {
+void Pipeline::measure_delays(const RecordBatch& batch, Timestamp watermark_before) {
+    greatest_before_.resize(batch.size);
     const Duration bound = plan_.watermark.max_out_of_orderness.value_or(0);
-    Timestamp watermark = watermark_before;
-    for (std::size_t record = 0; record < batch.size; ++record) {
-        const Timestamp greatest = add_saturating(watermark, bound);
-        const Timestamp t = batch.event_time[record];
-        if (t < greatest && watermark != kMinTimestamp && watermark != kMaxTimestamp) {
-            delays_.add(add_saturating(greatest, -t));
-            for (Branch& branch : branches_) {
-                branch.measure_delay(batch, record, greatest);
-            }
-        }
-        watermark = watermark_after_[record];
+    const auto greatest = [bound](Timestamp watermark) {
+        const bool is_measured = watermark != kMinTimestamp && watermark != kMaxTimestamp;
+        return is_measured ? add_saturating(watermark, bound) : kMinTimestamp;
+    };
+    greatest_before_.front() = greatest(watermark_before);
+    const auto last = watermark_after_.end() - 1;
+    if (watermark_before != kMinTimestamp && *last < kMaxTimestamp - bound) {
+        std::transform(watermark_after_.begin(), last, greatest_before_.begin() + 1,
+                       [bound](Timestamp watermark) { return watermark + bound; });
+    } else {
+        std::transform(watermark_after_.begin(), last, greatest_before_.begin() + 1, greatest);
+    }
+    delays_.add_all(batch.event_time, greatest_before_);
+    for (Branch& branch : branches_) {
+        branch.measure_delays(batch, greatest_before_);
     }
 }
 

@@ -105,7 +105,7 @@ private:
     [[nodiscard]] const RecordBatch& with_settled_types(const RecordBatch& batch);
     void take_as_integers(const ValueColumn& from, std::size_t size, std::size_t column);
     [[nodiscard]] Malformed why_unusable(const RecordBatch& batch, std::size_t record) const noexcept;
-    void measure_delays(const RecordBatch& batch, Timestamp watermark_before) noexcept;
+    void measure_delays(const RecordBatch& batch, Timestamp watermark_before);
     [[nodiscard]] bool admits_all() const noexcept;
 
     PipelinePlan plan_;
@@ -121,6 +121,8 @@ private:
 
     // Scratch, not state.
     std::vector<Timestamp> watermark_after_;
+    /// The greatest time before each record, kMinTimestamp where there is none to compare with.
+    std::vector<Timestamp> greatest_before_;
     RecordBatch converted_;
     struct ConvertedValues {
         std::vector<double> float64;

@@ -42,21 +42,25 @@ public:
     /// Remembered texts are views: clear before their memory goes.
     void clear() noexcept {
         for (const std::uint32_t slot : used_) {
-            slots_[slot].key = kNone;
+            slots_[slot].size = kFree;
         }
         used_.clear();
     }
 
     /// The key of `text`; unless it is remembered, make(text) gives it. kNone is not remembered.
     template <typename Make>
-    [[nodiscard, gnu::always_inline]] std::uint32_t find(const ArrowText& text, Make make) {
-        if (text.size >= kNumberTag) {
-            return make(text.view());
+    [[nodiscard, gnu::always_inline]] std::uint32_t find(const ArrowText& text, const Make& make) {
+        if (text.size <= TextMasks::kBytes && text.readable - text.data >= kTextBytes) [[likely]] {
+            // No branch on the size: it is what varies from row to row.
+            const std::uint64_t low = load(text.data) & kTextMasks.words[text.size][0];
+            const std::uint64_t high = load(text.data + 8) & kTextMasks.words[text.size][1];
+            const Slot& slot = slots_.data()[home_of(low, high)];
+            // One branch; free slots have a size that no text has.
+            if (((slot.low ^ low) | (slot.high ^ high) | (slot.size ^ text.size)) == 0) [[likely]] {
+                return slot.key;
+            }
         }
-        Slot value{.low = 0, .high = 0, .text = text.data, .size = static_cast<std::uint32_t>(text.size)};
-        load_words(text, value);
-        const Found found = look_up(value);
-        return found.key != kNone ? found.key : remember(value, found.place, make(text.view()));
+        return find_further(text, make);
     }
     /// Likewise for the bits of a number; all numbers are taken to be of one type.
     template <typename Make>
@@ -72,12 +76,15 @@ private:
     static constexpr std::size_t kProbes = 4;
     /// The size of numbers.
     static constexpr std::uint32_t kNumberTag = std::numeric_limits<std::uint32_t>::max();
+    /// The size of a slot that remembers nothing.
+    static constexpr std::uint32_t kFree = kNumberTag - 1;
+    static constexpr std::ptrdiff_t kTextBytes = TextMasks::kBytes;
 
     struct Slot {
         std::uint64_t low = 0;
         std::uint64_t high = 0;
         const char* text = nullptr;
-        std::uint32_t size = 0;
+        std::uint32_t size = kFree;
         std::uint32_t key = kNone;
     };
     static_assert(sizeof(Slot) == 32, "slots do not straddle more cache lines than they must");
@@ -93,22 +100,29 @@ private:
         return word;
     }
 
+    template <typename Make>
+    [[gnu::noinline]] std::uint32_t find_further(const ArrowText& text, const Make& make) {
+        if (text.size >= kFree) {
+            return make(text.view());
+        }
+        Slot value{.low = 0, .high = 0, .text = text.data, .size = static_cast<std::uint32_t>(text.size)};
+        load_words(text, value);
+        const Found found = look_up(value);
+        return found.key != kNone ? found.key : remember(value, found.place, make(text.view()));
+    }
+
     /// All bytes of a text of up to 16, zeros behind them; the first ones and the hash of a
     /// longer one (names share prefixes and suffixes: a sample of the bytes would not do).
-    [[gnu::always_inline]] static void load_words(const ArrowText& text, Slot& value) {
+    static void load_words(const ArrowText& text, Slot& value) {
         if (text.size > TextMasks::kBytes) {
             value.low = load(text.data);
             value.high = hash_key(text.view());
-        } else if (text.readable - text.data >= static_cast<std::ptrdiff_t>(TextMasks::kBytes)) {
-            // No branch on the size: it is what varies from row to row.
-            value.low = load(text.data) & kTextMasks.words[text.size][0];
-            value.high = load(text.data + 8) & kTextMasks.words[text.size][1];
         } else {
-            load_last_words(text, value);
+            load_short(text, value);
         }
     }
-    /// For texts so near to the end of the buffer that 16 bytes cannot be read.
-    [[gnu::noinline]] static void load_last_words(const ArrowText& text, Slot& value) {
+    /// Reads no byte beyond the text: it may be the last one of its buffer.
+    static void load_short(const ArrowText& text, Slot& value) {
         char bytes[TextMasks::kBytes] = {};
         for (std::size_t i = 0; i < text.size; ++i) {
             bytes[i] = text.data[i];
@@ -117,19 +131,21 @@ private:
         value.high = load(bytes + 8);
     }
 
-    [[gnu::always_inline]] Found look_up(const Slot& value) const {
-        const std::uint64_t mixed = value.low * 0x9E3779B97F4A7C15ULL + value.high * 0xC2B2AE3D27D4EB4FULL;
-        const std::size_t home = mixed >> (64 - kSlotBits);
+    static std::size_t home_of(std::uint64_t low, std::uint64_t high) noexcept {
+        return (low * 0x9E3779B97F4A7C15ULL + high * 0xC2B2AE3D27D4EB4FULL) >> (64 - kSlotBits);
+    }
+
+    [[nodiscard]] Found look_up(const Slot& value) const {
+        const std::size_t home = home_of(value.low, value.high);
         const Slot* slots = slots_.data();
         for (std::size_t place = home; place < home + kProbes; ++place) {
             const Slot& slot = slots[place];
             if (slot.low == value.low && slot.high == value.high && slot.size == value.size &&
-                slot.key != kNone &&
                 (value.size <= TextMasks::kBytes || value.size == kNumberTag ||
                  std::memcmp(slot.text, value.text, value.size) == 0)) {
                 return {slot.key, place};
             }
-            if (slot.key == kNone) {
+            if (slot.size == kFree) {
                 return {kNone, place};
             }
         }
@@ -138,7 +154,7 @@ private:
 
     [[gnu::noinline]] std::uint32_t remember(const Slot& value, std::size_t place, std::uint32_t key) {
         if (key != kNone) {
-            if (slots_[place].key == kNone) {
+            if (slots_[place].size == kFree) {
                 used_.push_back(static_cast<std::uint32_t>(place));
             }
             slots_[place] = value;

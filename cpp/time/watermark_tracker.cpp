@@ -32,7 +32,19 @@ void WatermarkTracker::on_records(std::span<const Timestamp> event_time, std::ui
     if (!given.empty()) {
         follow([&](std::size_t record) { return given[record]; });
     } else if (plan_.interval == 0) {
-        follow([&](std::size_t) { return add_saturating(own.greatest, -*plan_.max_out_of_orderness); });
+        // The same with nothing but the greatest time carried from record to record.
+        const Timestamp least = std::max(current_, std::min(own.watermark, others));
+        const Duration back = -*plan_.max_out_of_orderness;
+        Timestamp greatest = own.greatest;
+        const Timestamp* const times = event_time.data();
+        Timestamp* const watermarks = after.data();
+        for (std::size_t record = 0; record < event_time.size(); ++record) {
+            greatest = std::max(greatest, times[record]);
+            watermarks[record] = std::max(least, std::min(add_saturating(greatest, back), others));
+        }
+        own.greatest = greatest;
+        own.watermark = std::max(own.watermark, add_saturating(greatest, back));
+        current_ = after.back();
     } else {
         follow([&](std::size_t) {
             const bool is_first = own.at_step == kMinTimestamp;

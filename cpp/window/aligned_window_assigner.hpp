@@ -31,6 +31,10 @@ public:
     [[nodiscard]] Timestamp next_end_after(Timestamp t) const noexcept {
         return add_saturating(t, slide_ - since_end(t));
     }
+    /// The smallest window start after t.
+    [[nodiscard]] Timestamp next_start_after(Timestamp t) const noexcept {
+        return add_saturating(t, start_distance_ - since_start(t));
+    }
     /// Whether any window contains t.
     [[nodiscard]] bool in_a_window(Timestamp t) const noexcept { return since_start(t) < size_; }
     /// The greatest end among the windows that contain t. Requires in_a_window(t).

@@ -117,9 +117,7 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
     route.number = assigner_.slice_number_of(t);
     route.slice = &slices_.find_or_create(route.number, route.span);
     route.in_tree = tree_.has_value() && route.span.end <= watermark_;
-    if (cache_rows_) {
-        route.rows.assign(codes_.size(), nullptr);
-    }
+    route.rows.assign(cache_rows_ ? codes_.size() : 0, nullptr);
     return route;
 }
 
@@ -137,8 +135,23 @@ std::byte* AlignedWindows::row_of(Route& route, std::uint32_t dictionary_index) 
 void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std::size_t first,
                          std::size_t last, WindowOutput& out) {
     pending_.begin(first);
+    const Timestamp* const times = batch.event_time.data();
+    const std::uint32_t* const keys = batch.key.data();
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
+        if (route != nullptr && route->takes_runs()) {
+            record = pending_.push_while(
+                record, last, [rows = route->rows.data(), span = route->span, times, keys](std::size_t at) {
+                    const bool is_inside = times[at] >= span.start && times[at] < span.end;
+                    return is_inside ? rows[keys[at]] : nullptr;
+                });
+            if (pending_.full()) {
+                pending_.flush(batch, record, out);
+            }
+            if (record == last) {
+                break;
+            }
+        }
         const Timestamp t = batch.event_time[record];
         if (route == nullptr || t < route->span.start || t >= route->span.end) {
             route = &route_of(t);

@@ -66,9 +66,15 @@ private:
         Fate fate = Fate::kOpen;
         Slice* slice = nullptr;
         SliceNumber number = 0;
-        bool in_tree = false;          // nodes may have been merged from it
-        std::vector<std::byte*> rows;  // by dictionary index; nullptr where not looked up yet
+        bool in_tree = false;  // nodes may have been merged from it
+        std::vector<std::byte*>
+            rows;  // by dictionary index, nullptr where not looked up yet; empty if not cached
         std::uint64_t last_use = 0;
+
+        /// Whether a record whose row is known takes nothing but being added.
+        [[nodiscard]] bool takes_runs() const noexcept {
+            return fate == Fate::kOpen && slice != nullptr && !in_tree && !rows.empty();
+        }
     };
 
     /// The next watermark, after the current one, at which a window completes or expires; no

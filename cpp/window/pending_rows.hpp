@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
-#include <vector>
+#include <span>
 
 #include "record/record_batch.hpp"
 #include "window/pane.hpp"
@@ -13,18 +15,36 @@ namespace llmopt_stream {
 /// added a portion at a time. What looks at rows flushes first.
 class PendingRows {
 public:
-    explicit PendingRows(SliceContext& context) : context_(&context) { rows_.reserve(kPortion); }
+    explicit PendingRows(SliceContext& context) : context_(&context) {}
 
     /// The next row is that of this record.
     void begin(std::size_t record) noexcept { first_ = record; }
-    void push(std::byte* row) { rows_.push_back(row); }
-    [[nodiscard]] bool full() const noexcept { return rows_.size() == kPortion; }
+    void push(std::byte* row) noexcept { rows_[size_++] = row; }
+    /// As many of `records` as there is room for, as long as next(record) gives a row; says which record
+    /// is the first that was not pushed.
+    template <typename Next>
+    [[nodiscard]] std::size_t push_while(std::size_t first, std::size_t last, Next next) noexcept {
+        std::byte** const begin = rows_.data() + size_;
+        const std::size_t room = std::min(last - first, kPortion - size_);
+        std::size_t pushed = 0;
+        for (; pushed < room; ++pushed) {
+            std::byte* const row = next(first + pushed);
+            if (row == nullptr) {
+                break;
+            }
+            begin[pushed] = row;
+        }
+        size_ += pushed;
+        return first + pushed;
+    }
+    [[nodiscard]] bool full() const noexcept { return size_ == kPortion; }
     /// Adds the records, each of which is aggregated with that; record `next` comes next.
     void flush(const RecordBatch& batch, std::size_t next, WindowOutput& out) {
-        if (!rows_.empty()) {
-            context_->row.add(rows_, batch, first_, context_->pool, out.skipped_values);
-            out.aggregated += rows_.size();
-            rows_.clear();
+        if (size_ != 0) {
+            context_->row.add(std::span(rows_).first(size_), batch, first_, context_->pool,
+                              out.skipped_values);
+            out.aggregated += size_;
+            size_ = 0;
         }
         first_ = next;
     }
@@ -34,7 +54,8 @@ private:
     static constexpr std::size_t kPortion = 1024;
 
     SliceContext* context_;
-    std::vector<std::byte*> rows_;
+    std::array<std::byte*, kPortion> rows_;
+    std::size_t size_ = 0;
     std::size_t first_ = 0;
 };
 

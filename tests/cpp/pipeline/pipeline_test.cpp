@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "aggregate/value_statistics.hpp"
 #include "pipeline/parallel_ndjson.hpp"
@@ -127,6 +130,55 @@ TEST(Pipeline, TheFirstInputThatHasATypeSettlesIt) {
     EXPECT_EQ(settled_after({FieldType::kFloat64, FieldType::kInt64}), FieldType::kFloat64);
     EXPECT_EQ(settled_after({std::nullopt, FieldType::kInt64}), FieldType::kInt64);
     EXPECT_EQ(settled_after({std::nullopt}), FieldType::kFloat64);
+}
+
+/// Of each window shape, how late the records were for their last windows, found window by window.
+TEST(Pipeline, DelaysAreThoseOfEachRecordAlone) {
+    std::mt19937_64 random(5);
+    std::vector<Timestamp> times;
+    for (Timestamp record = 0; record < 4'000; ++record) {
+        times.push_back(100'000'000 + record * 9'000 -
+                        static_cast<Timestamp>(random() % 30'000'000) * (random() % 4 == 0 ? 1 : 0));
+    }
+    const std::vector<std::array<Duration, 3>> shapes = {
+        {10'000'000, 10'000'000, 0}, {10'000'000, 4'000'000, 1'000'000}, {3'000'000, 7'000'000, -2'000'000}};
+    for (const auto& [size, slide, offset] : shapes) {
+        PipelinePlan of = plan(WindowKind::kSliding, 1);
+        WindowPlan& window = of.branches.front().window;
+        window.size = size;
+        window.slide = slide;
+        window.offset = offset;
+        Pipeline pipeline(of);
+        BatchBuilder builder(of.schema);
+        DelayHistogram behind;
+        DelayHistogram after_end;
+        Timestamp greatest = kMinTimestamp;
+        for (std::size_t record = 0; record < times.size(); ++record) {
+            builder.begin_record();
+            EXPECT_EQ(builder.set_time_micros(times[record]), Malformed::kNone);
+            EXPECT_EQ(builder.end_record(), Malformed::kNone);
+            if (times[record] < greatest) {
+                behind.add(greatest - times[record]);
+                const std::vector<Interval> windows = assigner_of(window)->windows_of(times[record]);
+                if (!windows.empty() && greatest >= windows.back().end) {
+                    after_end.add(greatest - windows.back().end);
+                }
+            }
+            greatest = std::max(greatest, times[record]);
+            if (record % 700 == 699 || record + 1 == times.size()) {
+                Pipeline::MalformedCounts malformed{};
+                pipeline.push(pipeline.admit(builder.batch(), malformed), malformed, 0);
+                builder.clear();
+            }
+        }
+        std::uint64_t found = 0;
+        for (std::size_t bucket = 0; bucket < DelayHistogram::kBuckets; ++bucket) {
+            EXPECT_EQ(pipeline.delays().count(bucket), behind.count(bucket));
+            EXPECT_EQ(pipeline.branches().front().delays_after_end().count(bucket), after_end.count(bucket));
+            found += after_end.count(bucket);
+        }
+        EXPECT_GT(found, 100U);
+    }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "record/error.hpp"
 
@@ -36,6 +37,34 @@ TEST(DelayHistogram, EveryDelayIsInItsBucketAndBucketsAreNarrow) {
     DelayHistogram longest;
     longest.add(std::numeric_limits<Duration>::max());
     EXPECT_LT(bucket_with(longest), DelayHistogram::kBuckets);
+}
+
+TEST(DelayHistogram, AColumnIsCountedLikeItsTimesOneByOne) {
+    std::vector<Timestamp> times;
+    std::vector<Timestamp> greatest;
+    DelayHistogram one_by_one;
+    constexpr Timestamp kGreatest = Timestamp{1} << 61;
+    for (unsigned bits = 0; bits < 62; ++bits) {
+        for (const Duration offset : {-1, 0, 1}) {
+            const Duration delay = (Duration{1} << bits) + offset;
+            times.push_back(kGreatest - delay);
+            greatest.push_back(kGreatest);
+            if (delay > 0) {
+                one_by_one.add(delay);
+            }
+        }
+    }
+    // Not behind, nothing to compare with, and further behind than a delay can say.
+    times.insert(times.end(), {kGreatest + 5, kGreatest, kMinTimestamp});
+    greatest.insert(greatest.end(), {kGreatest, kMinTimestamp, kMaxTimestamp});
+    one_by_one.add(std::numeric_limits<Duration>::max());
+    DelayHistogram together;
+    together.add(0);
+    one_by_one.add(0);
+    together.add_all(times, greatest);
+    for (std::size_t bucket = 0; bucket < DelayHistogram::kBuckets; ++bucket) {
+        EXPECT_EQ(together.count(bucket), one_by_one.count(bucket)) << DelayHistogram::lower_edge(bucket);
+    }
 }
 
 TEST(DelayHistogram, DecodeRestoresWhatEncodeWrote) {
