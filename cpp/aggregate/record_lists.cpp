@@ -1,8 +1,6 @@
 #include "aggregate/record_lists.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -115,18 +113,7 @@ std::uint64_t RecordLists::add(std::span<std::byte* const> rows, std::size_t off
         bytes.clear();
         write_fixed(bytes, batch.time_of(record));
         write_varint(bytes, batch.position_of(record));
-        for (const std::size_t column : fields_.values) {
-            const ValueColumn& values = batch.values[column];
-            const bool is_integer = values.type == FieldType::kInt64;
-            const bool present = is_integer ? values.present.empty() || values.present[record] != 0
-                                            : std::isfinite(values.float64[record]);
-            bytes.push_back(present ? 1 : 0);
-            if (present) {
-                write_fixed(bytes, is_integer ? static_cast<std::uint64_t>(values.int64[record])
-                                              : std::bit_cast<std::uint64_t>(values.float64[record]));
-            }
-        }
-        for (const std::size_t column : fields_.labels) {
+        for (const std::size_t column : columns_) {
             const LabelColumn& labels = batch.labels[column];
             const std::string_view label = labels.values->key(labels.code[record]);
             write_varint(bytes, label.size());
@@ -150,12 +137,7 @@ RecordLists::Record RecordLists::take_record(std::string_view& bytes) const {
     Record record;
     record.time = take_fixed<Timestamp>(bytes);
     record.position = take_varint(bytes);
-    for (std::size_t value = 0; value < fields_.values.size(); ++value) {
-        const auto present = take_fixed<std::uint8_t>(bytes);
-        record.present.push_back(present);
-        record.values.push_back(present != 0 ? take_fixed<std::uint64_t>(bytes) : 0);
-    }
-    for (std::size_t label = 0; label < fields_.labels.size(); ++label) {
+    for (std::size_t label = 0; label < columns_.size(); ++label) {
         record.labels.push_back(take_bytes(bytes, take_varint(bytes)));
     }
     return record;

@@ -11,33 +11,26 @@
 namespace llmopt_stream {
 
 /// Every record of a key and window, so that something can be computed of all of them together. Records are
-/// kept as bytes: their time and place in the input, the numbers of the value columns, the labels.
+/// kept as bytes: their time and place in the input, and labels.
 ///
 /// Of more than `limit` records only the number is kept, so that memory is bounded whatever comes.
 class RecordLists : public Metric {
 public:
-    /// Columns of values, and of labels.
-    struct Fields {
-        std::vector<std::size_t> values;
-        std::vector<FieldType> types;
-        std::vector<std::size_t> labels;
-    };
-    /// One record: its time and place, a number (as its bits) or nothing for each value, a label (as it is
-    /// encoded) for each label.
     struct Record {
         Timestamp time = 0;
         std::uint64_t position = 0;
-        std::vector<std::uint64_t> values;
-        std::vector<std::uint8_t> present;
+        /// Encoded.
         std::vector<std::string_view> labels;
     };
 
-    RecordLists(Fields fields, std::uint64_t limit) : fields_(std::move(fields)), limit_(limit) {}
+    /// `columns` are the label columns to be kept.
+    RecordLists(std::vector<std::size_t> columns, std::uint64_t limit)
+        : columns_(std::move(columns)), limit_(limit) {}
 
     [[nodiscard]] std::size_t state_bytes() const noexcept override;
     void create(std::byte* state) const noexcept override;
     void destroy(std::byte* state, SizeClassPool& pool) const noexcept override;
-    /// No record is skipped: one without a value has none in the list.
+    /// No record is skipped.
     std::uint64_t add(std::span<std::byte* const> rows, std::size_t offset, const RecordBatch& batch,
                       std::size_t first, SizeClassPool& pool) const override;
     void merge(std::byte* into, const std::byte* from, SizeClassPool& pool) const override;
@@ -48,7 +41,7 @@ public:
     [[nodiscard]] bool in_one_thread() const noexcept override { return true; }
 
 protected:
-    [[nodiscard]] const Fields& fields() const noexcept { return fields_; }
+    [[nodiscard]] std::size_t labels() const noexcept { return columns_.size(); }
     [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
     /// How many records there are; beyond the limit, none of them is there.
     [[nodiscard]] std::uint64_t count(const std::byte* state) const noexcept;
@@ -60,7 +53,7 @@ private:
     /// Reads the record at the beginning of the bytes, and takes it off them.
     [[nodiscard]] Record take_record(std::string_view& bytes) const;
 
-    Fields fields_;
+    std::vector<std::size_t> columns_;
     std::uint64_t limit_;
 };
 
