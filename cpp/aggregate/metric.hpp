@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "aggregate/result_column.hpp"
@@ -12,6 +13,15 @@
 #include "state/byte_codec.hpp"
 
 namespace llmopt_stream {
+
+/// Which pane results are of.
+struct PanePlace {
+    /// Encoded.
+    std::string_view key;
+    Interval window;
+    /// How many input records had been taken when it fired.
+    std::uint64_t position = 0;
+};
 
 /// Something to be computed of the records of one key in one window, in one pass: how states are made,
 /// added to, merged and answered from. It is immutable itself; any number of threads may use it.
@@ -46,6 +56,11 @@ public:
     /// Error(kAggregation) where there is none.
     virtual void append_results(const std::byte* state, const Interval& window,
                                 std::span<ResultColumn> results) const = 0;
+    /// The same for a pane of a pipeline.
+    virtual void append_pane_results(const std::byte* state, const PanePlace& pane,
+                                     std::span<ResultColumn> results) const {
+        append_results(state, pane.window, results);
+    }
 
     /// decode(encode()) restores a state exactly. Without a value, the bytes are the same for every type
     /// of column.

@@ -56,6 +56,14 @@ void MetricRow::append_results(const std::byte* row, const Interval& window,
     }
 }
 
+void MetricRow::append_pane_results(const std::byte* row, const PanePlace& pane,
+                                    std::span<ResultColumn> results) const {
+    for (const Placed& placed : metrics_) {
+        placed.metric->append_pane_results(row + placed.offset, pane,
+                                           results.subspan(placed.first_result, placed.results));
+    }
+}
+
 void MetricRow::encode(const std::byte* row, ByteWriter& out) const {
     for (const Placed& placed : metrics_) {
         placed.metric->encode(row + placed.offset, out);

@@ -32,6 +32,8 @@ public:
     [[nodiscard]] std::size_t metrics() const noexcept { return metrics_.size(); }
     [[nodiscard]] std::vector<ResultColumn> make_result_columns() const;
     void append_results(const std::byte* row, const Interval& window, std::span<ResultColumn> results) const;
+    void append_pane_results(const std::byte* row, const PanePlace& pane,
+                             std::span<ResultColumn> results) const;
     void encode(const std::byte* row, ByteWriter& out) const;
     /// Into a created row.
     void decode(std::byte* row, ByteReader& in, SizeClassPool& pool) const;

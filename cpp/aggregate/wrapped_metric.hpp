@@ -28,6 +28,10 @@ public:
                         std::span<ResultColumn> results) const final {
         metric_->append_results(state, window, results);
     }
+    void append_pane_results(const std::byte* state, const PanePlace& pane,
+                             std::span<ResultColumn> results) const final {
+        metric_->append_pane_results(state, pane, results);
+    }
     void encode(const std::byte* state, ByteWriter& out) const final { metric_->encode(state, out); }
     void decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const final {
         metric_->decode(state, in, pool);

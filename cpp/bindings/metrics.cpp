@@ -16,6 +16,8 @@
 #include "aggregate/value_statistics.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/settings.hpp"
+#include "bindings/user_function.hpp"
+#include "bindings/user_metric.hpp"
 #include "record/error.hpp"
 
 namespace llmopt_stream::bindings {
@@ -104,6 +106,12 @@ MetricFactory unwrapped_metric_of(const py::dict& settings) {
     }
     if (kind == "joint") {
         return joint_statistics_of(settings);
+    }
+    if (kind == "user") {
+        return user_metric_of(settings);
+    }
+    if (kind == "apply") {
+        return user_function_of(settings);
     }
     throw Error(ErrorKind::kConfiguration, "metric: '" + kind + "' is not known");
 }

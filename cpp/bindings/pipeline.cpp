@@ -90,7 +90,8 @@ public:
         }
         // Looking must not settle the types of values.
         Pipeline copy(pipeline_.plan());
-        copy.restore(pipeline_.snapshot());
+        HeldObjects held;
+        copy.restore(pipeline_.snapshot(&held), &held);
         BatchBuilder builder(copy.settled_schema());
         return explain_record(record, copy, builder);
     }

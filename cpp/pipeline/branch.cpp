@@ -57,10 +57,11 @@ void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shard
 
 void Branch::change_types(const std::vector<FieldType>& types, std::size_t shards) {
     // Without a value, the state of a metric is encoded the same for every type.
-    ByteWriter state;
+    HeldObjects held;
+    ByteWriter state(&held);
     operator_->encode(state);
     operator_.emplace(plan_.window, metrics(types), shards);
-    ByteReader in(state.bytes());
+    ByteReader in(state.bytes(), &held);
     operator_->decode(in);
     // Panes not yet taken have sums of no values, and nulls.
     std::vector<ResultColumn> results = operator_->make_result_columns();
@@ -102,6 +103,7 @@ RecordBatch Branch::with_windows(const RecordBatch& batch, Timestamp now) {
 void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timestamp now, WorkerPool* pool) {
     RecordBatch own = with_windows(batch, now);
     derived_.append_to(own);
+    own.first_position = clock.first_position;
     BatchClock own_clock = clock;
     if (plan_.window.by_clock) {
         own_clock.watermark_after = now_;

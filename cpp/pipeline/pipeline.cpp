@@ -264,8 +264,8 @@ void Pipeline::advance_processing_time(Timestamp now) {
     }
 }
 
-std::string Pipeline::snapshot() {
-    ByteWriter out;
+std::string Pipeline::snapshot(HeldObjects* held) {
+    ByteWriter out(held);
     out.write(static_cast<std::uint8_t>(types_.has_value()));
     if (types_) {
         for (const std::optional<FieldType> type : *types_) {
@@ -286,9 +286,9 @@ std::string Pipeline::snapshot() {
     return snapshot_frame::seal(plan_.fingerprint, out.bytes());
 }
 
-void Pipeline::restore(std::string_view snapshot) {
+void Pipeline::restore(std::string_view snapshot, const HeldObjects* held) {
     const std::string body = snapshot_frame::open(plan_.fingerprint, snapshot);
-    ByteReader in(body);
+    ByteReader in(body, held);
     if (in.read<std::uint8_t>() != 0) {
         std::vector<std::optional<FieldType>> types;
         for (std::size_t column = 0; column < plan_.schema.values.size(); ++column) {

@@ -93,10 +93,11 @@ public:
     [[nodiscard]] WorkerPool& workers();
 
     /// Everything that a run in progress consists of, panes not yet taken included.
-    [[nodiscard]] std::string snapshot();
+    /// With `held`, for this process alone: state that has no bytes is put there.
+    [[nodiscard]] std::string snapshot(HeldObjects* held = nullptr);
     /// Into a new pipeline of the same plan. Throws Error(kCheckpoint) on bytes that are
     /// not a whole, unaltered snapshot of this plan; the pipeline is then not to be used.
-    void restore(std::string_view snapshot);
+    void restore(std::string_view snapshot, const HeldObjects* held = nullptr);
 
 private:
     [[nodiscard]] std::vector<FieldType> declared_types() const;

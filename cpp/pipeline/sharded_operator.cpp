@@ -29,10 +29,11 @@ void empty(PaneTable& panes) {
 }  // namespace
 
 ShardedOperator::ShardedOperator(const WindowPlan& plan, const Metrics& metrics, std::size_t shards)
-    : fires_in_order_(plan.trigger.is_default()),
-      in_one_thread_(plan.trigger.asks_user() ||
-                     std::any_of(metrics.begin(), metrics.end(),
-                                 [](const auto& metric) { return metric->in_one_thread(); })) {
+    : fires_in_order_(plan.trigger.is_default()) {
+    if (plan.trigger.asks_user() || std::any_of(metrics.begin(), metrics.end(),
+                                                [](const auto& metric) { return metric->in_one_thread(); })) {
+        shards = 1;
+    }
     for (std::size_t shard = 0; shard < shards; ++shard) {
         shards_.push_back(std::make_unique<Shard>(plan, MetricRow(metrics)));
         shards_.back()->out.panes.results = make_result_columns();
@@ -69,7 +70,7 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
         own.stream_record = shard.stream_record;
         shard.windows.on_batch(shard.part.take(batch, shard.stream_record), own, shard.out);
     };
-    if (pool != nullptr && !in_one_thread_) {
+    if (pool != nullptr) {
         pool->run(work);
     } else {
         for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
@@ -183,7 +184,7 @@ std::vector<std::uint64_t> ShardedOperator::records_by_shard() const {
 void ShardedOperator::encode(ByteWriter& out) const {
     out.write<std::uint64_t>(shards_.size());
     for (const auto& shard : shards_) {
-        ByteWriter state;
+        ByteWriter state(out.held());
         shard->windows.encode(state);
         out.write_bytes(state.bytes());
     }
@@ -194,7 +195,7 @@ void ShardedOperator::decode(ByteReader& in) {
     for (std::uint64_t at = 0; at < encoded; ++at) {
         const std::string_view state = in.read_bytes();
         for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
-            ByteReader reader(state);
+            ByteReader reader(state, in.held());
             shards_[shard]->windows.decode(reader,
                                            [&](std::uint64_t hash) { return shard_of(hash) == shard; });
             if (reader.remaining() != 0) {

@@ -16,7 +16,8 @@ namespace llmopt_stream {
 /// that of one operator, whatever the number of shards.
 class ShardedOperator {
 public:
-    /// `shards` >= 1; one shard costs nothing over a WindowOperator.
+    /// `shards` >= 1; one shard costs nothing over a WindowOperator. Where users' code runs, which stays in
+    /// one thread and is called in the order of the input, there is one.
     ShardedOperator(const WindowPlan& plan, const Metrics& metrics, std::size_t shards);
 
     /// See WindowOperator. `pool` has a part for each shard; without one, shards take turns.
@@ -68,8 +69,6 @@ private:
 
     /// Whether one shard's panes come in the order of output anyway.
     const bool fires_in_order_;
-    /// A user's trigger or aggregator runs in Python, one record after the other.
-    const bool in_one_thread_;
     std::vector<std::unique_ptr<Shard>> shards_;
     std::vector<std::uint32_t> shard_of_key_;
 };

@@ -56,8 +56,14 @@ struct RecordBatch {
     std::span<const std::uint32_t> input_index;
     /// All input records, malformed ones included.
     std::size_t input_records = 0;
+    /// How many input records of the stream came before this batch. A part of a batch does not say.
+    std::uint64_t first_position = 0;
     std::shared_ptr<const void> owner;
 
+    /// How many input records of the stream came before a record of a whole batch.
+    [[nodiscard]] std::uint64_t position_of(std::size_t record) const noexcept {
+        return first_position + (input_index.empty() ? record : input_index[record]);
+    }
     /// When a record happened.
     [[nodiscard]] Timestamp time_of(std::size_t record) const noexcept {
         return own_event_time.empty() ? event_time[record] : own_event_time[record];

@@ -3,9 +3,11 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "record/error.hpp"
 
@@ -13,9 +15,16 @@ namespace llmopt_stream {
 
 static_assert(std::endian::native == std::endian::little, "persisted bytes are little endian");
 
+/// What bytes refer to that are read back at once, in this process. Bytes that are kept refer to nothing.
+using HeldObjects = std::vector<std::shared_ptr<void>>;
+
 /// Appends values as little-endian bytes; ByteReader reads them back.
 class ByteWriter {
 public:
+    ByteWriter() = default;
+    /// With `held`, what has no bytes may be put there instead.
+    explicit ByteWriter(HeldObjects* held) : held_(held) {}
+
     template <typename T>
         requires std::is_arithmetic_v<T>
     void write(T value) {
@@ -27,18 +36,22 @@ public:
         write(static_cast<std::uint64_t>(bytes.size()));
         bytes_.append(bytes);
     }
+    /// Null where the bytes must say everything.
+    [[nodiscard]] HeldObjects* held() const noexcept { return held_; }
     [[nodiscard]] const std::string& bytes() const noexcept { return bytes_; }
     [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
 
 private:
     std::string bytes_;
+    HeldObjects* held_ = nullptr;
 };
 
 /// Reads what ByteWriter wrote. Every read is checked: bytes that end too early or
 /// counts that cannot be true throw Error(kCheckpoint).
 class ByteReader {
 public:
-    explicit ByteReader(std::string_view bytes) : bytes_(bytes) {}
+    explicit ByteReader(std::string_view bytes, const HeldObjects* held = nullptr)
+        : bytes_(bytes), held_(held) {}
 
     template <typename T>
         requires std::is_arithmetic_v<T>
@@ -65,6 +78,16 @@ public:
         }
         return count;
     }
+    /// One of the objects that the writer put there, by its place among them.
+    [[nodiscard]] const std::shared_ptr<void>& read_held() {
+        const auto place = read<std::uint64_t>();
+        if (held_ == nullptr || place >= held_->size()) {
+            corrupt("it refers to what is not there");
+        }
+        return (*held_)[place];
+    }
+    /// Null where the bytes say everything.
+    [[nodiscard]] const HeldObjects* held() const noexcept { return held_; }
     [[nodiscard]] std::size_t remaining() const noexcept { return bytes_.size(); }
     [[noreturn]] static void corrupt(const char* what) {
         throw Error(ErrorKind::kCheckpoint, std::string("snapshot is corrupt: ") + what);
@@ -78,6 +101,7 @@ private:
     }
 
     std::string_view bytes_;
+    const HeldObjects* held_;
 };
 
 }  // namespace llmopt_stream

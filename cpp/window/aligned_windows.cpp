@@ -209,7 +209,7 @@ void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, T
     const std::uint32_t index =
         is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
     const Interval window = assigner_.window_ending_at(end);
-    append_results(context_->row, row, context_->keys.key(code), window, out.panes);
+    append_results(context_->row, row, {context_->keys.key(code), window, position}, out.panes);
     out.panes.append(context_->keys.key(code), window, position, timing, index, is_last);
 }
 

@@ -56,7 +56,7 @@ void CountWindows::fire(KeyInterner::Code code, Timestamp end, std::uint64_t pos
         }
         row = merged;
     }
-    append_results(context_->row, row, context_->keys.key(code), kAllTimes, out.panes);
+    append_results(context_->row, row, {context_->keys.key(code), kAllTimes, position}, out.panes);
     out.panes.append(context_->keys.key(code), kAllTimes, position, PaneTiming::kOnTime,
                      static_cast<std::uint32_t>(end / slide_ - 1), true);
     merged_.clear();

@@ -156,7 +156,8 @@ void KeyedWindows::fire(Place place, PaneTiming timing, std::uint64_t position, 
                           return std::pair(a.start, a.end) < std::pair(b.start, b.end);
                       });
         }
-        append_results(context_->row, window.row, context_->keys.key(window.code), window.span, out.panes);
+        append_results(context_->row, window.row, {context_->keys.key(window.code), window.span, position},
+                       out.panes);
         out.panes.append(context_->keys.key(window.code), window.span, position, timing, window.panes,
                          is_last, window.standing);
         ++window.panes;

@@ -19,15 +19,20 @@ std::string place_of(std::string_view key, const Interval& window) {
 
 }  // namespace
 
-void append_results(const MetricRow& row, const std::byte* state, std::string_view key,
-                    const Interval& window, PaneTable& panes) {
-    try {
-        row.append_results(state, window, panes.results);
-    } catch (const Error& error) {
+void append_results(const MetricRow& row, const std::byte* state, const PanePlace& pane, PaneTable& panes) {
+    const auto undo = [&] {
         for (ResultColumn& column : panes.results) {
             column.shrink(panes.size());
         }
-        throw Error(error.kind(), std::string(error.what()) + "; " + place_of(key, window));
+    };
+    try {
+        row.append_pane_results(state, pane, panes.results);
+    } catch (const Error& error) {
+        undo();
+        throw Error(error.kind(), std::string(error.what()) + "; " + place_of(pane.key, pane.window));
+    } catch (...) {
+        undo();
+        throw;
     }
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string_view>
 
 #include "aggregate/metric_row.hpp"
 #include "window/pane.hpp"
@@ -9,8 +8,7 @@
 namespace llmopt_stream {
 
 /// Computes the results of a pane that is then appended to the table. An Error of a result says
-/// for which key and window, and leaves the table as it was.
-void append_results(const MetricRow& row, const std::byte* state, std::string_view key,
-                    const Interval& window, PaneTable& panes);
+/// for which key and window; like any exception it leaves the table as it was.
+void append_results(const MetricRow& row, const std::byte* state, const PanePlace& pane, PaneTable& panes);
 
 }  // namespace llmopt_stream

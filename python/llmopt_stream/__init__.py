@@ -24,6 +24,7 @@ from .aggregates import (
 from .aggregator import Aggregator
 from .builder import StreamPipelineBuilder, create_pipeline
 from .columns import Column, Expression, col
+from .error_policy import ErrorEvent, ErrorHandler, ErrorPolicy
 from .errors import (
     AggregationError,
     CheckpointError,
@@ -123,6 +124,9 @@ __all__ = [
     "CountWindowAssigner",
     "CovarianceAggregator",
     "CumulativeWindowAssigner",
+    "ErrorEvent",
+    "ErrorHandler",
+    "ErrorPolicy",
     "EventMetadata",
     "EventTimeTrigger",
     "EventTimestamp",

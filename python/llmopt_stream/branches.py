@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from .apply import AppliedFunction
 from .columns import Column, Expression
 from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
+from .failures import Place
 from .late import LateEventHandler
 from .metrics import NINE, CoreMetric, Metric, metric_of
 from .programs import FieldsOf, fields_of, number_program, truth_program
@@ -34,7 +36,7 @@ class Branch:
     window: WindowAssigner | None = None
     trigger: WindowTrigger = DEFAULT_TRIGGER
     accumulation: str = "accumulating"
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Metric | AppliedFunction, ...] = ()
     series: tuple[Series, ...] = ()
     forget_after: int = DEFAULT_FORGET_AFTER
     sinks: tuple[Sink, ...] = ()
@@ -51,7 +53,7 @@ class Branch:
             raise ConfigurationError(f"branch {self.name!r} has no window")
         return self.window.spec
 
-    def all_metrics(self) -> tuple[Metric, ...]:
+    def all_metrics(self) -> tuple[Metric | AppliedFunction, ...]:
         """The metrics asked for, or the nine statistics of the field `value`."""
         return self.metrics or (metric_of("value", NINE),)
 
@@ -126,7 +128,13 @@ class Branch:
             )
         return of_window if of_window is not None else of_handler or 0
 
-    def core_settings(self, fields: list[str], labels: list[str], *, collect_late: bool) -> dict[str, Any]:
+    def windows_of(self, time: int) -> list[Window]:
+        """The windows of a record at this time by itself, as errors name them."""
+        return [] if self.window is None else self.window.assign(time)
+
+    def core_settings(
+        self, fields: list[str], labels: list[str], *, collect_late: bool, place: Place
+    ) -> dict[str, Any]:
         """As the core takes them; `fields` are the schema's values, `labels` its labels."""
         spec = self.spec
         gap_field = self.gap_field()
@@ -156,7 +164,10 @@ class Branch:
             "assigner": _Assigned(self.window) if spec.type is WindowType.CUSTOM and self.window else None,
             "derived": [number_program(each, fields.index, labels.index) for each in derived.values()],
             "selections": [truth_program(each, fields.index, labels.index) for each in conditions.values()],
-            "metrics": [metric.core_settings(read, labels, list(conditions)) for metric in metrics],
+            "metrics": [
+                _at(replace(place, metric=index), metric.core_settings(read, labels, list(conditions)))
+                for index, metric in enumerate(metrics)
+            ],
             "series": [self._series_settings(series, computed) for series in self.series],
             "forget_after": self.forget_after,
             "result_order": [columns.index(name) for name in self.result_names()],
@@ -179,11 +190,17 @@ class Branch:
         """What of the settings says whether snapshots fit."""
         plain = {name: value for name, value in settings.items() if name != "collect_late"}
         assigner = None if settings["assigner"] is None else type(self.window).__qualname__
-        return {**plain, "trigger": repr(self.trigger), "assigner": assigner, "name": self.name}
+        metrics = [
+            {**metric, "calls": metric["calls"].fingerprint()} if "calls" in metric else metric
+            for metric in settings["metrics"]
+        ]
+        said = {"trigger": repr(self.trigger), "assigner": assigner, "name": self.name, "metrics": metrics}
+        return {**plain, **said}
 
     def describe(self, types: Mapping[str, str], threads: str) -> list[tuple[str, str, str]]:
         """Its stages: what, with which settings, and where it runs."""
-        where_windows = threads
+        in_python = any(core.kind in ("user", "apply") for core in self.core_metrics())
+        where_windows = "C++" if in_python or asks_user(self.trigger) else threads
         where_trigger = "C++"
         if self.window is not None and self.window.spec.type is WindowType.CUSTOM:
             where_windows = "Python per record"
@@ -192,11 +209,7 @@ class Branch:
         window = "none yet" if self.window is None else f"{self.window.spec}, {self.accumulation}"
         stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
         for metric in self.all_metrics():
-            names = ", ".join(metric.result_names())
-            kind = types.get(metric.field, "float64")
-            where = "" if metric.where is None else f" where {metric.where!r}"
-            nulls = ", nulls are errors" if metric.refuses_nulls else ""
-            stages.append(("aggregate", f"{metric.field} ({kind}){where}{nulls}: {names}", "C++"))
+            stages += _describe_metric(metric, types)
         stages += [
             ("across windows", f"{series}: {', '.join(series.result_names())}", "C++")
             for series in self.series
@@ -205,6 +218,34 @@ class Branch:
             stages.append(("late", str(self.side_output), _where_to(self.side_output)))
         stages += [("sink", str(sink), _where_to(sink)) for sink in self.sinks]
         return stages if self.sinks else [*stages, ("sink", "none yet", "-")]
+
+
+def _at(place: Place, settings: dict[str, Any]) -> dict[str, Any]:
+    """Users' code learns where it is at work."""
+    return {**settings, "calls": settings["calls"].at(place)} if "calls" in settings else settings
+
+
+def _describe_metric(
+    metric: Metric | AppliedFunction, types: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """A stage for what runs in C++, and one for each thing that does not."""
+    if isinstance(metric, AppliedFunction):
+        fields = ", ".join(metric.fields) or "event times only"
+        where = "" if metric.where is None else f" where {metric.where!r}"
+        return [("apply", f"{metric.function_name} of {fields}{where}: {metric.name}", "Python per pane")]
+    where = "" if metric.where is None else f" where {metric.where!r}"
+    nulls = ", nulls are errors" if metric.refuses_nulls else ""
+    field = f"{metric.field} ({types.get(metric.field, 'float64')}){where}{nulls}"
+    cores = metric.core_metrics()
+    users = {core.results[0]: core.settings["calls"] for core in cores if core.kind == "user"}
+    names = ", ".join(name for name in metric.result_names() if name not in users)
+    return [
+        *([("aggregate", f"{field}: {names}", "C++")] if names else []),
+        *(
+            ("aggregate", f"{field}: {name} ({calls.class_name})", calls.where)
+            for name, calls in users.items()
+        ),
+    ]
 
 
 def _where_to(sink: Sink) -> str:

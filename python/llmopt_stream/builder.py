@@ -8,8 +8,10 @@ from typing import Any
 
 from ._html import text_html
 from .aggregator import Aggregator
+from .apply import AppliedFunction
 from .branches import Branch
 from .columns import Column, Expression, condition_of, field_path
+from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .late import LateEventHandler
 from .metrics import NINE, metric_of
@@ -264,6 +266,49 @@ class StreamPipelineBuilder:
         metric = metric_of(value, names, prefix, where=where, nulls=nulls)
         return self._but_branch(metrics=(*self._branch.metrics, metric))
 
+    def apply(
+        self,
+        fn: Callable[..., Any],
+        fields: Sequence[str] = (),
+        *,
+        name: str = "apply",
+        limit: int | None = None,
+        where: Expression | None = None,
+    ) -> StreamPipelineBuilder:
+        """A function of all records of a key and window: `fn(records)` is called when the window fires.
+
+        `records` are dicts with the event time, a datetime, and the fields, scalars, under their paths (None where
+        there is none), in order of event time; of equal times, as they came. With `where`, they are those for which
+        it is true. A whole number is an int, however it was written. A `fn` that takes `key` or `window` gets these
+        by keyword. What it returns is the result, as of an Aggregator. Records are kept until then: more than `limit`
+        of a key and window, 10,000 unless said otherwise, are an error.
+
+        >>> def longest_pause(records):
+        ...     times = [record["t"] for record in records]
+        ...     return max((b - a).total_seconds() for a, b in zip(times, times[1:]))
+        >>> builder = create_pipeline().with_event_time("t", unit="s").with_tumbling_window("1m")
+        >>> with builder.apply(longest_pause, name="longest_pause").open() as session:
+        ...     table = session.push([{"t": 1}, {"t": 9}, {"t": 4}])
+        ...     session.flush()[0].results
+        {'longest_pause': 5.0}
+        """
+        applied = AppliedFunction.of(fn, fields, name, limit, where)
+        return self._but_branch(metrics=(*self._branch.metrics, applied))
+
+    def with_error_handler(self, handler: ErrorHandler) -> StreamPipelineBuilder:
+        """What becomes of exceptions in users' aggregators and functions; without one, the pipeline fails.
+
+        >>> from llmopt_stream import CollectSink, ErrorHandler, ErrorPolicy
+        >>> handler = ErrorHandler(ErrorPolicy.dead_letter()).with_sink(CollectSink())
+        >>> builder = create_pipeline().with_error_handler(handler)
+        """
+        if not isinstance(handler, ErrorHandler):
+            raise ConfigurationError(
+                f"with_error_handler: {handler!r} is not an ErrorHandler; expected e.g. "
+                "ErrorHandler(ErrorPolicy.retry())"
+            )
+        return self._but(error_handler=handler)
+
     def across_windows(self, *series: Series, forget_after: Duration | None = None) -> StreamPipelineBuilder:
         """What a key's successive windows say together: MovingAverage and ZScore of results.
 
@@ -386,10 +431,19 @@ class StreamPipelineBuilder:
         """The pipeline, ready to run."""
         self.checked()
         self._plan.needed_source()
+        self._check_dead_letters()
         return StreamPipeline(self._plan)
+
+    def _check_dead_letters(self) -> None:
+        handler = self._plan.error_handler
+        if handler is not None and handler.policy.kind == "dead_letter" and handler.sink is None:
+            raise ConfigurationError(
+                "with_error_handler: ErrorPolicy.dead_letter() needs a sink: add .with_sink(sink) to the handler"
+            )
 
     def open(self) -> PushSession:
         """A push session: records are handed in by calls, so no source is needed."""
+        self._check_dead_letters()
         return PushSession(self.checked()._plan)
 
     def explain(self) -> str:

@@ -19,7 +19,7 @@ __all__ = ["Delivery"]
 
 
 class Delivery:
-    """Hands results to sinks, and late events to the side output.
+    """Hands results to sinks, late events to the side output, and errors to the sink of the error handler.
 
     What an `async def` of a sink returns is awaited before the next batch, all on one event loop: `loop`,
     which runs in another thread, or else one that starts when it is first needed.
@@ -27,6 +27,7 @@ class Delivery:
 
     def __init__(self, plan: Plan, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._branches = plan.branches
+        self._errors = None if plan.error_handler is None else plan.error_handler.sink
         self._opened: list[Sink] = []
         self._outcomes = _Outcomes(loop)
 
@@ -46,6 +47,8 @@ class Delivery:
             yield from branch.sinks
             if branch.side_output is not None:
                 yield branch.side_output
+        if self._errors is not None:
+            yield self._errors
 
     def emit(self, intake: Intake) -> list[ResultTable]:
         """What is new in the core, handed out; by branch."""
@@ -59,6 +62,8 @@ class Delivery:
                 of_branch := [event for event in late if event.branch == branch.name]
             ):
                 self._outcomes.wait_for(branch.side_output.send_batch(of_branch))
+        if self._errors is not None and (errors := intake.failures.take()):
+            self._outcomes.wait_for(self._errors.send_batch(errors))
         return tables
 
     def __exit__(

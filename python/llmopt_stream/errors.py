@@ -3,7 +3,7 @@
 ProcessorError
 ├── ConfigurationError     a setting is wrong or missing (also a ValueError)
 ├── WindowAssignmentError  a record cannot be assigned to windows
-├── AggregationError       a result cannot be computed, e.g. an integer sum that overflows
+├── AggregationError       a result cannot be computed: an integer sum overflows, a user's aggregator raised
 ├── WatermarkError         a watermark generator failed
 ├── StateError             keyed state cannot be read or written
 ├── CheckpointError        a snapshot or checkpoint is damaged or of another plan

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ._optional import needs
+from .error_policy import ErrorEvent
 from .errors import ConfigurationError, PipelineError
 from .results import ResultTable
-from .sinks import Sink
+from .sinks import Batch, Sink
 from .watermarks import LateEvent
 
 __all__ = ["NdjsonSink", "ParquetSink"]
@@ -77,9 +78,9 @@ class FileSink(Sink):
 
 
 class NdjsonSink(FileSink):
-    """Writes one line of JSON per result, or per late event, to a file, which it replaces."""
+    """Writes one line of JSON per result, late event or error to a file, which it replaces."""
 
-    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+    def send_batch(self, table: Batch) -> None:
         """Writes the results of a batch."""
         self.file.write("".join(f"{result.to_json()}\n" for result in table).encode())
 
@@ -87,8 +88,8 @@ class NdjsonSink(FileSink):
 class ParquetSink(FileSink):
     """Writes results as a table, with the columns of ResultTable, to a file, which it replaces (extra `[arrow]`).
 
-    Late events have the columns `event` and `key` (as JSON), `watermark`, `lateness` and `position`. Without
-    any result the file has no columns.
+    Late events have the columns `event` and `key` (as JSON), `watermark`, `lateness` and `position`; errors those
+    of an ErrorEvent, with `key`, `windows` and `value` as JSON. Without any result the file has no columns.
     """
 
     _ROWS = 65_536
@@ -96,7 +97,7 @@ class ParquetSink(FileSink):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         self._pyarrow = needs("pyarrow", "arrow")
-        self._pending: ResultTable | list[LateEvent] | None = None
+        self._pending: ResultTable | list[Any] | None = None
         self._writer: Any = None
 
     def open(self) -> None:
@@ -104,7 +105,7 @@ class ParquetSink(FileSink):
         self._pending, self._writer = None, None
         super().open()
 
-    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+    def send_batch(self, table: Batch) -> None:
         """Keeps the results of a batch until there are enough for a row group."""
         if isinstance(table, ResultTable):
             if self._pending is None:
@@ -123,23 +124,34 @@ class ParquetSink(FileSink):
             self._write()
 
     def _mixed(self) -> PipelineError:
-        return PipelineError(
-            f"{self}: one table cannot hold results and late events; give each a sink of its own"
-        )
+        return PipelineError(f"{self}: one table cannot hold results and events; give each a sink of its own")
 
     def _write(self) -> None:
         pending = self._pending
         if pending is None or len(pending) == 0:
             return
-        table = pending.to_arrow() if isinstance(pending, ResultTable) else self._late_table(pending)
+        table = pending.to_arrow() if isinstance(pending, ResultTable) else self._event_table(pending)
         self._pending = None if isinstance(pending, ResultTable) else []
         if self._writer is None:
             self._writer = needs("pyarrow.parquet", "arrow").ParquetWriter(self.file, table.schema)
         try:
-            # A key column has the type that its values so far need.
+            # A column of keys, or of a user's results, has the type that its values so far need.
             self._writer.write_table(table.cast(self._writer.schema))
         except self._pyarrow.ArrowInvalid as error:
-            raise PipelineError(f"{self}: a key changed its type: {error}") from error
+            raise PipelineError(f"{self}: a column changed its type: {error}") from error
+
+    def _event_table(self, events: Sequence[Any]) -> Any:
+        if not isinstance(events[0], ErrorEvent):
+            return self._late_table(events)
+        dicts = [event.to_dict() for event in events]
+        as_json = {
+            name: [json.dumps(each[name], ensure_ascii=False, default=str) for each in dicts]
+            for name in ("key", "windows", "value")
+        }
+        columns = {name: as_json.get(name) or [each[name] for each in dicts] for name in dicts[0]}
+        return self._pyarrow.table(
+            {**columns, "position": self._pyarrow.array(columns["position"], self._pyarrow.int64())}
+        )
 
     def _late_table(self, events: Sequence[LateEvent]) -> Any:
         pyarrow = self._pyarrow

@@ -13,6 +13,7 @@ from .branches import GAP_FIELD
 from .errors import ConfigurationError, WindowAssignmentError
 from .events import GroupingKey
 from .explain import RecordExplanation
+from .failures import Failures
 from .lateness import LatenessReport
 from .results import ResultTable
 from .units import Time, core_time, to_timedelta
@@ -44,7 +45,14 @@ class Intake:
     generators written in Python. `watermark=None`: watermarks are explicit.
     """
 
-    def __init__(self, plan: Plan, *, watermark: WatermarkGenerator | None, collect_late: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        watermark: WatermarkGenerator | None,
+        collect_late: bool,
+        failures: Failures | None = None,
+    ) -> None:
         in_core = None if watermark is None else CoreWatermark.of(watermark)
         self._generators = (
             PartitionedGenerators(watermark) if watermark is not None and in_core is None else None
@@ -55,7 +63,13 @@ class Intake:
         self._gap_of = plan.gap_of
         self._lateness = [branch.allowed_lateness() for branch in plan.branches]
         self.fields = plan.fields()
-        self.core = plan.core(collect_late=collect_late, watermark=in_core, watermarks_of=self._generators)
+        self.failures = failures or Failures(plan.error_handler, branches=len(plan.branches))
+        self.core = plan.core(
+            collect_late=collect_late,
+            watermark=in_core,
+            watermarks_of=self._generators,
+            failures=self.failures,
+        )
         self.late: list[LateEvent] = []
 
     @property
@@ -88,7 +102,8 @@ class Intake:
         }
         if self._branches != [""]:
             metrics["branches"] = {
-                name: self.core.branch_counts(index) for index, name in enumerate(self._branches)
+                name: {**self.core.branch_counts(index), "errors": self.failures.counts[index]}
+                for index, name in enumerate(self._branches)
             }
         return metrics
 
@@ -98,6 +113,7 @@ class Intake:
         each = [self.core.branch_counts(index) for index in range(len(self._branches))]
         for name in ("aggregated", "late", "outside_windows", "unfired", "panes"):
             counts[name] = sum(branch[name] for branch in each)
+        counts["errors"] = sum(self.failures.counts)
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts
 

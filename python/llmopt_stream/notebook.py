@@ -8,6 +8,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
+from .aggregator import Aggregator
 from .builder import create_pipeline
 from .columns import Expression
 from .errors import ProcessorWarning
@@ -32,7 +33,7 @@ def aggregate(
     key: str | Sequence[str] | None = None,
     value: str | Expression = "value",
     window: WindowAssigner,
-    aggregations: Sequence[str] | str = NINE,
+    aggregations: Sequence[str | Aggregator] | str | Aggregator = NINE,
     where: Expression | None = None,
     watermark: Duration | WatermarkGenerator | None = None,
 ) -> ResultTable:

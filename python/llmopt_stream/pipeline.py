@@ -15,6 +15,7 @@ from typing import Any
 from ._html import text_html
 from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
+from .failures import Failures
 from .intake import UNLIMITED, Intake
 from .plan import DEFAULT_WATERMARK, Plan
 from .progress import progress_display
@@ -122,7 +123,12 @@ class StreamPipeline:
     ) -> RunSummary:
         plan = self._plan
         source = plan.needed_source()
-        intake = Intake(plan, watermark=plan.watermark or DEFAULT_WATERMARK, collect_late=plan.collects_late)
+        intake = Intake(
+            plan,
+            watermark=plan.watermark or DEFAULT_WATERMARK,
+            collect_late=plan.collects_late,
+            failures=Failures(plan.error_handler, branches=len(plan.branches), wait=self._stop.wait),
+        )
         started = time.monotonic()
         step = source.open(intake)
         with (

@@ -9,7 +9,9 @@ from typing import Any
 
 from . import _core
 from .branches import GAP_FIELD, Branch
+from .error_policy import ErrorHandler
 from .errors import ConfigurationError
+from .failures import Failures, Place
 from .schemas import types_of_event
 from .sources import Source
 from .units import duration_text
@@ -38,6 +40,7 @@ class Plan:
     watermark: WatermarkGenerator | None = None
     key: tuple[str, ...] = ()
     branches: tuple[Branch, ...] = (Branch(),)
+    error_handler: ErrorHandler | None = None
     parallelism: int = 1
     buffer_size: int | None = None
     future_skew: int | None = None
@@ -85,8 +88,11 @@ class Plan:
         collect_late: bool,
         watermark: CoreWatermark | None,
         watermarks_of: PartitionedGenerators | None = None,
+        failures: Failures | None = None,
     ) -> _core.Pipeline:
-        """The plan at work. Without `watermark` and `watermarks_of`, watermarks are explicit."""
+        """The plan at work. Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code
+        fails at goes to `failures`.
+        """
         for branch in self.branches:
             if branch.window is None:
                 of = (
@@ -102,9 +108,14 @@ class Plan:
         gaps = {branch.gap_field() for branch in self.branches}
         branches = [
             branch.core_settings(
-                fields, self.label_fields(), collect_late=collect_late or branch.side_output is not None
+                fields,
+                self.label_fields(),
+                collect_late=collect_late or branch.side_output is not None,
+                place=Place(
+                    failures or Failures(), branch.name, index, self.time_field, self.key, branch.windows_of
+                ),
             )
-            for branch in self.branches
+            for index, branch in enumerate(self.branches)
         ]
         settings: dict[str, Any] = {
             "time_path": self.time_field,
@@ -161,6 +172,8 @@ class Plan:
             if branch.name:
                 stages.append((f"branch {branch.name!r}", "", ""))
             stages += branch.describe(declared, _threads(self.parallelism))
+        if self.error_handler is not None:
+            stages.append(("errors", repr(self.error_handler), "Python per error"))
         first = max(len(stage) for stage, what, _ in stages if what)
         width = max(len(what) for _, what, _ in stages)
         lines = [f"{stage:<{first}} {what:<{width}}  {where}".rstrip() for stage, what, where in stages]

@@ -69,10 +69,15 @@ class AggregationResult:
 
 
 def _finite(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not abs(value) < float("inf") else value
-        for name, value in fields.items()
-    }
+    return {name: _finite_value(value) for name, value in fields.items()}
+
+
+def _finite_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _finite(value)
+    if isinstance(value, list):
+        return [_finite_value(item) for item in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
 def _window_json(window: Window) -> dict[str, str | None]:

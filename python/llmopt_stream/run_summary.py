@@ -40,6 +40,8 @@ class RunSummary:
     malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
     skipped_values: Mapping[str, int] = field(default_factory=dict)
     """By field: values of aggregated records that were null, not finite or no numbers."""
+    errors: int = 0
+    """Calls of users' aggregators and functions that failed, and were left out as the error policy says."""
     lateness: LatenessReport | Mapping[str, LatenessReport] | None = None
     """How late records were, and what a bound and a lateness would lose; with branches, by name."""
 
@@ -70,6 +72,7 @@ class RunSummary:
             duration=duration,
             malformed_by_kind=counts["malformed_by_kind"],
             skipped_values=skipped,
+            errors=counts["errors"],
             lateness=intake.lateness,
         )
 
@@ -94,6 +97,7 @@ class RunSummary:
                 "unfired",
                 "shed",
                 "panes",
+                "errors",
             )
             if (count := getattr(self, name)) or name in ("aggregated", "panes")
         ]

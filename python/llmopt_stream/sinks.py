@@ -5,12 +5,18 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from .results import AggregationResult, ResultTable
 from .watermarks import LateEvent
 
-__all__ = ["CallbackSink", "CollectSink", "ConsoleSink", "Sink"]
+if TYPE_CHECKING:
+    from .error_policy import ErrorEvent
+
+__all__ = ["Batch", "CallbackSink", "CollectSink", "ConsoleSink", "Sink"]
+
+Batch: TypeAlias = "ResultTable | Sequence[LateEvent] | Sequence[ErrorEvent]"
+"""What a sink takes at a time; events of one kind only."""
 
 
 class Sink:
@@ -18,7 +24,7 @@ class Sink:
     or `send_batch(table)`, called for all results of a batch; these, `open` and `close` may be `async def`.
 
     Results are AggregationResults, a batch of them a ResultTable. As the side output of a LateEventHandler
-    a sink takes LateEvents in the same way, a batch of them as a list.
+    a sink takes LateEvents in the same way, a batch of them as a list; as that of an ErrorHandler, ErrorEvents.
     """
 
     def open(self) -> Any:
@@ -28,7 +34,7 @@ class Sink:
         """Takes one result."""
         raise NotImplementedError(f"{type(self).__name__} needs send(result) or send_batch(table)")
 
-    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> Any:
+    def send_batch(self, table: Batch) -> Any:
         """Takes the results of a batch, in firing order."""
         results = iter(table)
         for result in results:
@@ -56,19 +62,19 @@ class Sink:
 
 
 class CollectSink(Sink):
-    """Keeps all results: `table` for DataFrames, `results` one by one, late events included."""
+    """Keeps all results: `table` for DataFrames, `results` one by one, late events and errors included."""
 
     def __init__(self) -> None:
         self.table: ResultTable | None = None
-        self._late: list[LateEvent] = []
+        self._events: list[Any] = []
 
     def open(self) -> None:
         self.table = None
-        self._late = []
+        self._events = []
 
-    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+    def send_batch(self, table: Batch) -> None:
         if not isinstance(table, ResultTable):
-            self._late.extend(table)
+            self._events.extend(table)
         elif self.table is None:
             self.table = table.copy()  # other sinks have the same one
         else:
@@ -76,7 +82,7 @@ class CollectSink(Sink):
 
     @property
     def results(self) -> list[Any]:
-        return [*([] if self.table is None else self.table), *self._late]
+        return [*([] if self.table is None else self.table), *self._events]
 
 
 class CallbackSink(Sink):
@@ -85,7 +91,7 @@ class CallbackSink(Sink):
     def __init__(self, fn: Callable[[Any], Any]) -> None:
         self._fn = fn
 
-    def send(self, result: AggregationResult | LateEvent) -> Any:
+    def send(self, result: AggregationResult | LateEvent | ErrorEvent) -> Any:
         return self._fn(result)
 
     def __str__(self) -> str:
@@ -98,7 +104,7 @@ class ConsoleSink(Sink):
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
 
-    def send_batch(self, table: ResultTable | Sequence[LateEvent]) -> None:
+    def send_batch(self, table: Batch) -> None:
         stream = self._stream or sys.stdout
         stream.write("".join(f"{result.to_json()}\n" for result in table))
         stream.flush()

@@ -77,7 +77,7 @@ def test_row_groups_are_bounded_and_keys_keep_their_type(
         return list(pyarrow.parquet.read_table(path)["k"].to_pylist())
 
     assert written("a", None, 5, "b") == ["a", None, "5", "b"]
-    with pytest.raises(ls.PipelineError, match="a key changed its type"):
+    with pytest.raises(ls.PipelineError, match="a column changed its type"):
         written(5, "text", 6)
 
 
@@ -132,7 +132,7 @@ def test_late_events_go_to_files_too(tmp_path: Path) -> None:
 
 def test_one_parquet_file_cannot_hold_results_and_late_events(tmp_path: Path) -> None:
     sink = ls.ParquetSink(tmp_path / "both.parquet")
-    with pytest.raises(ls.PipelineError, match="one table cannot hold results and late events"):
+    with pytest.raises(ls.PipelineError, match="one table cannot hold results and events"):
         run(sink, [*RECORDS, {"t": 5, "k": "b", "v": 1.0}], late=sink)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 from llmopt_stream.builder import StreamPipelineBuilder
-from llmopt_stream.errors import CheckpointError, ConfigurationError
+from llmopt_stream.error_policy import ErrorEvent
+from llmopt_stream.errors import AggregationError, CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.exact_json import decode, encode
 from llmopt_stream.explain import RecordExplanation
+from llmopt_stream.failures import Failures, Order
 from llmopt_stream.intake import Intake
 from llmopt_stream.lateness import LatenessReport
 from llmopt_stream.results import AggregationResult
@@ -46,7 +48,8 @@ class PipelineHarness:
                 "PipelineHarness: state_backend: only None, for state in memory, is supported"
             )
         plan = builder.with_options(parallelism=parallelism).checked().plan
-        self._intake = Intake(plan, watermark=plan.watermark, collect_late=True)
+        failures = Failures(plan.error_handler, branches=len(plan.branches), keeps_events=True)
+        self._intake = Intake(plan, watermark=plan.watermark, collect_late=True, failures=failures)
         self._core = self._intake.core
 
     def push(self, record: Any, *, partition: int = 0) -> None:
@@ -81,6 +84,10 @@ class PipelineHarness:
         """The records since the last drain that came too late for every window of theirs."""
         return self._intake.take_late()
 
+    def drain_errors(self) -> list[ErrorEvent]:
+        """What failed since the last drain in users' aggregators and functions, and was left out."""
+        return self._intake.failures.take()
+
     @property
     def watermark(self) -> Watermark | None:
         """The stream's watermark; None before there is one."""
@@ -107,12 +114,14 @@ class PipelineHarness:
         holds what cannot be restored exactly. JSON's types, tuples, sets, bytes, times, Decimal, numbers of
         NumPy, times of pandas, and dataclasses of these can.
         """
+        errors, events = self._intake.failures.get_state()
         parts = {
             "late": [_encode_late(event) for event in self._intake.late],
             "watermark_generators": [
                 [partition, encode(state, f"{generator}.get_state() of partition {partition}")]
                 for generator, partition, state in self._intake.generator_states()
             ],
+            "errors": [errors, [_encode_error(*each) for each in events]],
         }
         header = json.dumps(parts, allow_nan=False).encode()
         body = len(header).to_bytes(8, "little") + header + self._core.snapshot()
@@ -143,9 +152,12 @@ class PipelineHarness:
             generators = {
                 int(partition): decode(state) for partition, state in header["watermark_generators"]
             }
+            counts, events = header["errors"]
+            errors = [_decode_error(each) for each in events]
         except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
         harness._intake.restore(late=late, generators=generators)
+        harness._intake.failures.set_state(counts, errors)
         return harness
 
 
@@ -180,3 +192,33 @@ def _decode_late(encoded: list[Any]) -> LateEvent:
         position=position,
         branch=branch,
     )
+
+
+def _encode_error(order: Order, event: ErrorEvent) -> list[Any]:
+    failed = f"{event.aggregator}.{event.method} that failed"
+    return [
+        list(order),
+        str(event.error),
+        event.aggregator,
+        event.method,
+        encode(event.key.items(), f"{failed}: key"),
+        [list(window.micros) for window in event.windows],
+        encode(event.value, f"{failed}: value"),
+        event.position,
+        event.branch,
+    ]
+
+
+def _decode_error(encoded: list[Any]) -> tuple[Order, ErrorEvent]:
+    order, error, aggregator, method, key, windows, value, position, branch = encoded
+    event = ErrorEvent(
+        AggregationError(error),
+        aggregator,
+        method,
+        GroupingKey(decode(key)),
+        tuple(Window(*window) for window in windows),
+        decode(value),
+        position,
+        branch,
+    )
+    return tuple(order), event

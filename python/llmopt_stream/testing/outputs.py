@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from llmopt_stream.error_policy import ErrorEvent
 from llmopt_stream.results import AggregationResult
 from llmopt_stream.watermarks import LateEvent
 
@@ -26,13 +27,15 @@ class Output:
     panes: Sequence[AggregationResult]
     late: Sequence[LateEvent]
     counters: dict[str, int]
+    errors: Sequence[ErrorEvent] = ()
 
     @classmethod
     def at_end(cls, harness: PipelineHarness) -> Output:
         """Ends the input and takes what there is."""
         harness.end_of_input()
         metrics = harness.metrics
-        return cls(harness.drain(), harness.drain_late(), {name: metrics[name] for name in COUNTERS})
+        counters = {name: metrics[name] for name in COUNTERS}
+        return cls(harness.drain(), harness.drain_late(), counters, harness.drain_errors())
 
     def lines(self) -> list[str]:
         """All of it as text, doubles to the bit: equal lines are equal outputs. Late records come branch by
@@ -45,6 +48,7 @@ class Output:
                 for pane in self.panes
             ),
             *(f"late {late.branch!r} {_late(late)} key {late.key.values()!r}" for late in late_by_branch),
+            *(f"error {each.to_json()}" for each in self.errors),
             f"counters {self.counters}",
         ]
 

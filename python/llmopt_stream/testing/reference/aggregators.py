@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from llmopt_stream.aggregates import BuiltInAggregator
 from llmopt_stream.aggregator import Aggregator
+from llmopt_stream.apply import AppliedFunction
 from llmopt_stream.joint_aggregates import (
     CorrelationAggregator,
     CovarianceAggregator,
@@ -16,10 +18,11 @@ from llmopt_stream.joint_aggregates import (
     RatioAggregator,
     WeightedAverageAggregator,
 )
+from llmopt_stream.user_aggregator import plain_result
 
 from .values import EARLIEST, Interval, Record, field_of, is_number
 
-__all__ = ["UNCHECKED", "AggregatorMetric"]
+__all__ = ["UNCHECKED", "AggregatorMetric", "AppliedMetric"]
 
 UNCHECKED = object()
 """The result of an aggregator that has no definition here."""
@@ -34,6 +37,8 @@ class AggregatorMetric:
     aggregator: Aggregator
     field: str
     prefix: str = ""
+    may_fail: bool = False
+    """Whether a user's aggregator may fail, and the pipeline goes on: then nothing is said of its results."""
 
     def results(
         self, records: Sequence[Record], times: Sequence[int] = (), window: Interval | None = None
@@ -41,8 +46,9 @@ class AggregatorMetric:
         """By name; UNCHECKED where nothing is said."""
         names = [self.prefix + name for name in self.aggregator.result_names()]
         define = _DEFINITIONS.get(type(self.aggregator))
-        if define is None:
+        if define is None and (self.may_fail or isinstance(self.aggregator, BuiltInAggregator)):
             return dict.fromkeys(names, UNCHECKED)
+        define = define or _of_user
         values = define(self.aggregator, self.field, records, times, window)
         return dict(zip(names, values, strict=True))
 
@@ -59,8 +65,9 @@ class AggregatorMetric:
 
 def is_close(want: Any, got: Any) -> bool:
     """Whether numbers are within 1e-9, and all else is equal."""
-    if isinstance(want, float) and isinstance(got, float):
-        return math.isclose(want, got, rel_tol=1e-9, abs_tol=1e-12)
+    numbers = isinstance(want, int | float) and isinstance(got, int | float)
+    if numbers and isinstance(want, float) | isinstance(got, float):
+        return math.isclose(want, got, rel_tol=1e-9, abs_tol=1e-12) or (want != want and got != got)
     if isinstance(want, dict) and isinstance(got, dict):
         return want.keys() == got.keys() and all(is_close(want[name], got[name]) for name in want)
     if isinstance(want, list) and isinstance(got, list):
@@ -72,6 +79,56 @@ def _rows(fields: Sequence[str], records: Sequence[Record]) -> _Rows:
     """The values of the records that have all of them."""
     rows = [[field_of(record, name) for name in fields] for record in records]
     return [tuple(map(Fraction, row)) for row in rows if all(map(is_number, row))]
+
+
+def _of_user(aggregator: Aggregator, field: str, records: Any, *_: Any) -> list[Any]:
+    """What all values added to one accumulator give."""
+    try:
+        accumulator = aggregator.create_accumulator()
+        for value in filter(is_number, (field_of(record, field) for record in records)):
+            returned = aggregator.add(accumulator, value)
+            accumulator = accumulator if returned is None else returned
+        return [plain_result(aggregator.get_result(accumulator))]
+    except Exception:  # noqa: BLE001 - the error policy says what becomes of it
+        return [UNCHECKED]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMetric:
+    """A function of all records of a pane."""
+
+    applied: AppliedFunction
+    time_field: str
+
+    def results(
+        self, records: Sequence[Record], times: Sequence[int] = (), window: Interval | None = None
+    ) -> dict[str, Any]:
+        """By name; UNCHECKED where the function asks for more than the records, or fails."""
+        applied = self.applied
+        if applied.accepted(key=None, window=None) or len(records) > applied.limit:
+            return {applied.name: UNCHECKED}
+        rows = sorted(zip(times, records, strict=True), key=lambda row: row[0])
+        columns = [
+            [
+                value if isinstance(value := field_of(record, name), bool | int | float | str) else None
+                for _, record in rows
+            ]
+            for name in applied.fields
+        ]
+        try:
+            result = applied.fn(applied.records_of(self.time_field, [time for time, _ in rows], columns))
+            return {applied.name: plain_result(result)}
+        except Exception:  # noqa: BLE001 - the error policy says what becomes of it
+            return {applied.name: UNCHECKED}
+
+    def difference(
+        self, expected: dict[str, Any], actual: dict[str, Any], records: Iterable[Record]
+    ) -> str | None:
+        """What differs by more than 1e-9, or at all where no numbers are compared."""
+        name = self.applied.name
+        if expected[name] is UNCHECKED or is_close(expected[name], actual.get(name)):
+            return None
+        return f"{name}: expected {expected[name]!r}, got {actual.get(name)!r}"
 
 
 def _total(numbers: Iterable[Fraction]) -> Fraction:

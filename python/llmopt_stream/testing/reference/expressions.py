@@ -11,7 +11,7 @@ from typing import Any
 from llmopt_stream.columns import Column, Expression, Kind, Literal, Operation
 from llmopt_stream.errors import AggregationError
 
-from .aggregators import AggregatorMetric
+from .aggregators import AggregatorMetric, AppliedMetric
 from .metrics import Metric
 from .values import Interval, Record, field_of, is_number
 
@@ -166,7 +166,7 @@ def _compared(sign: str, a: Expression, b: Expression, record: Record) -> bool |
 class ChosenMetric:
     """A metric of an expression, which it finds under `name`, or of the records that a condition is true of."""
 
-    metric: Metric | AggregatorMetric
+    metric: Metric | AggregatorMetric | AppliedMetric
     name: str
     expression: Expression | None = None
     where: Expression | None = None

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from llmopt_stream.apply import AppliedFunction
 from llmopt_stream.branches import Branch
 from llmopt_stream.columns import Column
 from llmopt_stream.errors import ConfigurationError
@@ -17,7 +18,7 @@ from llmopt_stream.plan import Plan
 from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
-from .aggregators import AggregatorMetric
+from .aggregators import AggregatorMetric, AppliedMetric
 from .expressions import ChosenMetric
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
 from .metrics import Metric
@@ -42,7 +43,7 @@ def settings_of(plan: Plan, branch_name: str) -> dict[str, Any]:
     return {
         "window": _kind(branch.window),
         "key_fields": plan.key,
-        "metrics": [made for metric in branch.all_metrics() for made in _metrics(metric)],
+        "metrics": [made for metric in branch.all_metrics() for made in _metrics(metric, plan)],
         "series": [
             NaiveSeries(each, branch.forget_after, branch.spec.type is WindowType.COUNT)
             for each in branch.series
@@ -69,24 +70,31 @@ def _branch(plan: Plan, name: str) -> Branch:
     )
 
 
-def _metrics(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric | ChosenMetric]:
-    if metric.expression is None and metric.where is None and not metric.refuses_nulls:
-        yield from _of_field(metric)
+def _metrics(
+    metric: PlannedMetric | AppliedFunction, plan: Plan
+) -> Iterator[Metric | AggregatorMetric | AppliedMetric | ChosenMetric]:
+    if isinstance(metric, AppliedFunction):
+        applied = AppliedMetric(metric, plan.time_field)
+        yield applied if metric.where is None else ChosenMetric(applied, metric.name, where=metric.where)
+    elif metric.expression is None and metric.where is None and not metric.refuses_nulls:
+        yield from _of_field(metric, plan)
     else:
-        for each in _of_field(metric):
+        for each in _of_field(metric, plan):
             yield ChosenMetric(
                 each, metric.field, metric.expression, metric.where, refuses_nulls=metric.refuses_nulls
             )
 
 
-def _of_field(metric: PlannedMetric) -> Iterator[Metric | AggregatorMetric]:
+def _of_field(metric: PlannedMetric, plan: Plan) -> Iterator[Metric | AggregatorMetric]:
     """In the order in which results were asked for: statistics that follow one another together."""
     for by_name, asked in groupby(metric.asked, key=lambda each: isinstance(each, Statistic)):
         if by_name:
             names = [each.result_name.removeprefix(metric.prefix) for each in asked]  # type: ignore[union-attr]
             yield Metric(metric.field, names, metric.prefix)
         else:
-            yield from (AggregatorMetric(each, metric.field, metric.prefix) for each in asked)  # type: ignore[arg-type]
+            may_fail = plan.error_handler is not None and plan.error_handler.policy.kind != "fail"
+            for each in asked:
+                yield AggregatorMetric(each, metric.field, metric.prefix, may_fail)  # type: ignore[arg-type]
 
 
 def _kind(assigner: WindowAssigner) -> WindowKind:

@@ -13,7 +13,7 @@ from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.triggers import EventTimeTrigger, WindowTrigger
 from llmopt_stream.watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator, watermark_micros
 
-from .aggregators import AggregatorMetric
+from .aggregators import AggregatorMetric, AppliedMetric
 from .counted import CountedKey
 from .expressions import ChosenMetric
 from .kinds import Count, Session, WindowKind
@@ -94,7 +94,7 @@ class NaiveWindows:
         window: WindowKind,
         *,
         key_fields: Sequence[str] = ("key",),
-        metrics: Sequence[Metric | AggregatorMetric | ChosenMetric] = (Metric(),),
+        metrics: Sequence[Metric | AggregatorMetric | AppliedMetric | ChosenMetric] = (Metric(),),
         series: Sequence[NaiveSeries] = (),
         trigger: WindowTrigger = _DEFAULT_TRIGGER,
         allowed_lateness: int = 0,
