@@ -89,7 +89,8 @@ private:
         return builder_.set_value_unusable(column);
     }
 
-    [[nodiscard]] Malformed set_label(std::size_t column, const Scalar& scalar) {
+    /// Not inlined, so that assign() stays as small as it is without labels.
+    [[nodiscard, gnu::noinline]] Malformed set_label(std::size_t column, const Scalar& scalar) {
         switch (scalar.kind) {
             case Scalar::Kind::kText: return builder_.set_label(column, scalar.text);
             case Scalar::Kind::kInt64: return builder_.set_label(column, scalar.int64);
