@@ -14,8 +14,8 @@ using Slot = Evaluation::Slot;
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 
-/// Subtraction, unlike std::isfinite, is what compilers vectorise.
-bool is_null(double value) { return !(value - value == 0); }
+/// A comparison, unlike std::isfinite, is what compilers vectorise.
+bool is_null(double value) { return !(std::fabs(value) <= std::numeric_limits<double>::max()); }
 
 double as_float(Number number) {
     return std::visit([](auto value) { return static_cast<double>(value); }, number);

@@ -24,9 +24,9 @@ using Truths = std::vector<Truth>;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr Truth F = Truth::kFalse;
-constexpr Truth U = Truth::kUnknown;
-constexpr Truth T = Truth::kTrue;
+constexpr Truth kF = Truth::kFalse;
+constexpr Truth kU = Truth::kUnknown;
+constexpr Truth kT = Truth::kTrue;
 
 std::string encoded(const KeyValue& value) {
     std::string out;
@@ -86,7 +86,7 @@ public:
         evaluation.selection(Expression(negated), batch_, is_false);
         Truths truths;
         for (std::size_t i = 0; i < batch_.size; ++i) {
-            truths.push_back(is_true[i] != 0 ? T : is_false[i] != 0 ? F : U);
+            truths.push_back(is_true[i] != 0 ? kT : is_false[i] != 0 ? kF : kU);
         }
         return truths;
     }
@@ -139,16 +139,20 @@ TEST(Evaluation, IntegersAreComparedWithoutRounding) {
                              .integers({kBig, kBig - 1, std::nullopt, -3})
                              .integers({kBig, kBig, kBig, -3})
                              .floats({0x1p53, 0x1p53, 0, -2.5});
-    EXPECT_EQ(columns.truths({column(0), column(1), compare(Comparison::kEqual)}), (Truths{T, F, U, T}));
-    EXPECT_EQ(columns.truths({column(0), constant(kBig), compare(Comparison::kLess)}), (Truths{F, T, U, T}));
-    EXPECT_EQ(columns.truths({column(0), column(2), compare(Comparison::kGreater)}), (Truths{T, F, U, F}));
+    EXPECT_EQ(columns.truths({column(0), column(1), compare(Comparison::kEqual)}), (Truths{kT, kF, kU, kT}));
+    EXPECT_EQ(columns.truths({column(0), constant(kBig), compare(Comparison::kLess)}),
+              (Truths{kF, kT, kU, kT}));
+    EXPECT_EQ(columns.truths({column(0), column(2), compare(Comparison::kGreater)}),
+              (Truths{kT, kF, kU, kF}));
     EXPECT_EQ(columns.truths({column(2), column(0), compare(Comparison::kLessOrEqual)}),
-              (Truths{T, T, U, F}));
+              (Truths{kT, kT, kU, kF}));
     EXPECT_EQ(columns.truths({column(2), column(0), compare(Comparison::kGreaterOrEqual)}),
-              (Truths{F, T, U, T}));
+              (Truths{kF, kT, kU, kT}));
     const NumberSet set({kBig, -2.5, -3.0});
-    EXPECT_EQ(columns.truths({column(0), {.operation = kNumberIsIn, .numbers = set}}), (Truths{T, F, U, T}));
-    EXPECT_EQ(columns.truths({column(2), {.operation = kNumberIsIn, .numbers = set}}), (Truths{F, F, F, T}));
+    EXPECT_EQ(columns.truths({column(0), {.operation = kNumberIsIn, .numbers = set}}),
+              (Truths{kT, kF, kU, kT}));
+    EXPECT_EQ(columns.truths({column(2), {.operation = kNumberIsIn, .numbers = set}}),
+              (Truths{kF, kF, kF, kT}));
 }
 
 TEST(Evaluation, ComparisonsWithNullAreUnknown) {
@@ -156,12 +160,12 @@ TEST(Evaluation, ComparisonsWithNullAreUnknown) {
     const auto with = [&](Comparison comparison) {
         return columns.truths({column(0), constant(1.0), compare(comparison)});
     };
-    EXPECT_EQ(with(Comparison::kEqual), (Truths{T, U, F, U}));
-    EXPECT_EQ(with(Comparison::kLess), (Truths{F, U, F, U}));
-    EXPECT_EQ(with(Comparison::kLessOrEqual), (Truths{T, U, F, U}));
-    EXPECT_EQ(with(Comparison::kGreater), (Truths{F, U, T, U}));
-    EXPECT_EQ(with(Comparison::kGreaterOrEqual), (Truths{T, U, T, U}));
-    EXPECT_EQ(columns.truths({column(0), step(kNumberIsNull)}), (Truths{F, T, F, T}));
+    EXPECT_EQ(with(Comparison::kEqual), (Truths{kT, kU, kF, kU}));
+    EXPECT_EQ(with(Comparison::kLess), (Truths{kF, kU, kF, kU}));
+    EXPECT_EQ(with(Comparison::kLessOrEqual), (Truths{kT, kU, kF, kU}));
+    EXPECT_EQ(with(Comparison::kGreater), (Truths{kF, kU, kT, kU}));
+    EXPECT_EQ(with(Comparison::kGreaterOrEqual), (Truths{kT, kU, kT, kU}));
+    EXPECT_EQ(columns.truths({column(0), step(kNumberIsNull)}), (Truths{kF, kT, kF, kT}));
 }
 
 TEST(Evaluation, LogicIsKleenes) {
@@ -171,13 +175,13 @@ TEST(Evaluation, LogicIsKleenes) {
                              .labels({true, false, null, true, false, null, true, false, null});
     const Step a = label(0, LabelTest::is_true());
     const Step b = label(1, LabelTest::is_true());
-    EXPECT_EQ(columns.truths({a, b, step(kAnd)}), (Truths{T, F, U, F, F, F, U, F, U}));
-    EXPECT_EQ(columns.truths({a, b, step(kOr)}), (Truths{T, T, T, T, F, U, T, U, U}));
-    EXPECT_EQ(columns.truths({a, b, step(kTruthsEqual)}), (Truths{T, F, U, F, T, U, U, U, U}));
-    EXPECT_EQ(columns.truths({a, step(kNot)}), (Truths{F, F, F, T, T, T, U, U, U}));
-    EXPECT_EQ(columns.truths({a, step(kTruthIsNull)}), (Truths{F, F, F, F, F, F, T, T, T}));
-    EXPECT_EQ(columns.truths({a, {.operation = kFillTruth, .truth = F}}),
-              (Truths{T, T, T, F, F, F, F, F, F}));
+    EXPECT_EQ(columns.truths({a, b, step(kAnd)}), (Truths{kT, kF, kU, kF, kF, kF, kU, kF, kU}));
+    EXPECT_EQ(columns.truths({a, b, step(kOr)}), (Truths{kT, kT, kT, kT, kF, kU, kT, kU, kU}));
+    EXPECT_EQ(columns.truths({a, b, step(kTruthsEqual)}), (Truths{kT, kF, kU, kF, kT, kU, kU, kU, kU}));
+    EXPECT_EQ(columns.truths({a, step(kNot)}), (Truths{kF, kF, kF, kT, kT, kT, kU, kU, kU}));
+    EXPECT_EQ(columns.truths({a, step(kTruthIsNull)}), (Truths{kF, kF, kF, kF, kF, kF, kT, kT, kT}));
+    EXPECT_EQ(columns.truths({a, {.operation = kFillTruth, .truth = kF}}),
+              (Truths{kT, kT, kT, kF, kF, kF, kF, kF, kF}));
     EXPECT_EQ(columns.numbers({b, step(kNumberOfTruth)})[1], 0.0);
     EXPECT_EQ(columns.numbers({b, step(kNumberOfTruth)})[2], std::nullopt);
     EXPECT_EQ(columns.numbers({b, step(kNumberOfTruth)})[3], 1.0);
@@ -190,15 +194,17 @@ TEST(Evaluation, LabelsAreComparedWithTheirKindOnly) {
                              .labels({text("b"), text("a"), text(""), std::int64_t{1}, true, null})
                              .labels({text("b"), text("b"), null, 1.0, std::int64_t{1}, null});
     const auto with = [&](LabelTest test) { return columns.truths({label(0, std::move(test))}); };
-    EXPECT_EQ(with(LabelTest::compares(Comparison::kEqual, encoded(text("b")))), (Truths{T, F, F, U, U, U}));
-    EXPECT_EQ(with(LabelTest::compares(Comparison::kLess, encoded(text("b")))), (Truths{F, T, T, U, U, U}));
+    EXPECT_EQ(with(LabelTest::compares(Comparison::kEqual, encoded(text("b")))),
+              (Truths{kT, kF, kF, kU, kU, kU}));
+    EXPECT_EQ(with(LabelTest::compares(Comparison::kLess, encoded(text("b")))),
+              (Truths{kF, kT, kT, kU, kU, kU}));
     EXPECT_EQ(with(LabelTest::is_in({encoded(text("x")), encoded(text("b")), encoded(text(""))})),
-              (Truths{T, F, T, U, U, U}));
-    EXPECT_EQ(with(LabelTest::is_in({})), (Truths{F, F, F, F, F, U}));
-    EXPECT_EQ(with(LabelTest::is_null()), (Truths{F, F, F, F, F, T}));
-    EXPECT_EQ(with(LabelTest::is_true()), (Truths{U, U, U, U, T, U}));
+              (Truths{kT, kF, kT, kU, kU, kU}));
+    EXPECT_EQ(with(LabelTest::is_in({})), (Truths{kF, kF, kF, kF, kF, kU}));
+    EXPECT_EQ(with(LabelTest::is_null()), (Truths{kF, kF, kF, kF, kF, kT}));
+    EXPECT_EQ(with(LabelTest::is_true()), (Truths{kU, kU, kU, kU, kT, kU}));
     EXPECT_EQ(columns.truths({{.operation = kLabelsEqual, .column = 0, .other_column = 1}}),
-              (Truths{T, F, U, T, U, U}));
+              (Truths{kT, kF, kU, kT, kU, kU}));
 }
 
 TEST(Evaluation, BatchesOfAnySizeAreEvaluatedWhole) {
@@ -239,7 +245,7 @@ TEST(DerivedColumns, StandBehindThoseOfTheSchema) {
 }
 
 TEST(Expression, RefusesStepsThatDoNotFit) {
-    const Step truth = {.operation = kKnown, .truth = T};
+    const Step truth = {.operation = kKnown, .truth = kT};
     for (const Steps& steps : std::vector<Steps>{
              {},
              {step(kAdd)},
