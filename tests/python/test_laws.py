@@ -467,7 +467,7 @@ def naively_described(pane: NaivePane) -> tuple[Any, ...]:
 class _Values(Metric):
     """A metric that gives the numbers themselves."""
 
-    def results(self, records: Sequence[Any], *_: Any) -> dict[str, Any]:
+    def results(self, records: Iterable[Any], *_: Any) -> dict[str, Any]:
         return {"values": [record["value"] for record in records if Metric.results(self, [record])["count"]]}
 
 
