@@ -55,7 +55,8 @@ class Aggregator:
 
     def get_result(self, accumulator: Any) -> Any:
         """What the accumulator's values amount to: None, a number, a truth value, text, or a flat dict, dataclass
-        or named tuple of these. Must not change the accumulator.
+        or named tuple of these. Must not change the accumulator. A pipeline asks only where there was a value;
+        otherwise the result is null.
         """
         raise NotImplementedError
 

@@ -127,6 +127,8 @@ class FunctionCalls:
     def call(self, said: Sequence[Any], times: list[int], columns: list[list[Any]]) -> Any:
         """The result for a pane, or None where it failed and the pipeline goes on."""
         applied, place = self._applied, self._in_pipeline()
+        if not times:
+            return None
         key, start, end, _ = said
         arguments = applied.accepted(key=place.key(key), window=Window(start, end))
 
