@@ -543,6 +543,22 @@ def test_a_method_that_is_missing_is_named():
         TENS.aggregate("value", [Mergeless()]).checked()
 
 
+def test_what_changes_a_built_in_aggregator_is_refused_in_a_pipeline():
+    class Twice(ls.SumAggregator):
+        def add(self, accumulator, value, *, time=None):
+            super().add(accumulator, 2 * value)
+
+    alone = Twice()
+    accumulator = alone.create_accumulator()
+    alone.add(accumulator, 3.0)
+    assert accumulator.sum == 6.0
+    for asked in (alone, ls.CountAggregator()), (ls.CompositeAggregator(["count"]), alone):
+        with pytest.raises(
+            ls.ConfigurationError, match=r"Twice\.add\(\) would not be called: SumAggregator runs in"
+        ):
+            TENS.aggregate("value", asked)
+
+
 @pytest.mark.parametrize("name", ["", None, 5])
 def test_a_name_is_text(name):
     class Nameless(Greatest):

@@ -110,7 +110,7 @@ class AppliedMetric:
         applied = self.applied
         if not records:
             return {applied.name: None}
-        if applied.accepted(key=None, window=None) or len(records) > applied.limit:
+        if applied.takes or len(records) > applied.limit:
             return {applied.name: UNCHECKED}
         rows = sorted(zip(times, records, strict=True), key=lambda row: row[0])
         columns = [
