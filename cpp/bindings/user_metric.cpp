@@ -43,7 +43,7 @@ struct AggregatorCalls {
 
 enum class Encoded : std::uint8_t { kNone, kBytes, kFailedMerge, kHeld };
 
-/// The state is a reference to the accumulator; null until there is one.
+/// The state is a reference to the accumulator; null until there is a value.
 class UserMetric final : public Metric {
 public:
     UserMetric(std::shared_ptr<const AggregatorCalls> calls, std::size_t column, FieldType type,
@@ -114,27 +114,26 @@ public:
     }
     void append_pane_results(const std::byte* state, const PanePlace& pane,
                              std::span<ResultColumn> results) const override {
-        const py::gil_scoped_acquire gil;
         const py::handle held = load_part<PyObject*>(state);
+        if (!held) {
+            results[0].append_null();
+            return;
+        }
+        const py::gil_scoped_acquire gil;
         const auto place = [&] {
             return py::make_tuple(key_tuple(pane.key), pane.window.start, pane.window.end, pane.position);
         };
-        if (held && is_failed(held)) {
+        if (is_failed(held)) {
             calls_->merge_had_failed(held, place());
             results[0].append_null();
             return;
         }
-        auto accumulator = py::reinterpret_borrow<py::object>(held);
         ResultValue result;
         try {
-            if (!accumulator) {
-                accumulator = calls_->create();
-            }
-            result = result_value_of(calls_->get_result(accumulator), calls_->plain);
+            result = result_value_of(calls_->get_result(held), calls_->plain);
         } catch (const py::error_already_set& raised) {
             let_out_if_no_error(raised);
-            result = result_value_of(calls_->result_failed(raised.value(), optional(accumulator), place()),
-                                     calls_->plain);
+            result = result_value_of(calls_->result_failed(raised.value(), held, place()), calls_->plain);
         }
         results[0].append(std::move(result));
     }
@@ -243,14 +242,16 @@ private:
         }
         const py::object value = value_of(batch, record);
         try {
-            accumulator = created(state, std::move(accumulator));
+            if (!accumulator) {
+                accumulator = calls_->create();
+            }
             keep(state, accumulator, calls_->add(accumulator, value));
         } catch (const py::error_already_set& raised) {
             let_out_if_no_error(raised);
-            const py::tuple kept =
+            const py::object added =
                 calls_->add_failed(raised.value(), optional(accumulator), value, place_of(batch, record));
-            if (!kept.empty()) {
-                set(state, kept[0]);
+            if (!added.is_none()) {
+                set(state, added.cast<py::tuple>()[0]);
             }
         }
     }
@@ -284,7 +285,9 @@ private:
             return;
         }
         try {
-            accumulator = created(state, std::move(accumulator));
+            if (!accumulator) {
+                accumulator = calls_->create();
+            }
             keep(state, accumulator, calls_->add_batch(accumulator, values_of(batch, records)));
         } catch (const py::error_already_set& raised) {
             let_out_if_no_error(raised);
@@ -301,18 +304,9 @@ private:
             }
         }
     }
-    [[nodiscard]] py::object created(std::byte* state, py::object accumulator) const {
-        if (!accumulator) {
-            accumulator = calls_->create();
-            set(state, accumulator);
-        }
-        return accumulator;
-    }
     /// Adding changes an accumulator and returns None, or returns the one to go on with.
     static void keep(std::byte* state, const py::object& accumulator, py::object returned) {
-        if (!returned.is_none() && !returned.is(accumulator)) {
-            set(state, std::move(returned));
-        }
+        set(state, returned.is_none() ? accumulator : std::move(returned));
     }
 
     std::shared_ptr<const AggregatorCalls> calls_;

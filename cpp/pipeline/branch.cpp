@@ -175,6 +175,8 @@ void Branch::finish_output(Timestamp watermark) {
 }
 
 PaneTable Branch::take_panes() {
+    // Those of a step that failed are not.
+    series_.complete(output_.panes);
     PaneTable panes;
     panes.results = output_.panes.results;
     for (ResultColumn& column : panes.results) {

@@ -9,13 +9,26 @@
 namespace llmopt_stream {
 namespace {
 
+/// Of a user's result, if it is a number.
+std::optional<double> number_of(const ResultValue& result) {
+    if (const auto* const integer = std::get_if<std::int64_t>(&result.value)) {
+        return static_cast<double>(*integer);
+    }
+    const auto* const number = std::get_if<double>(&result.value);
+    return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
 std::optional<double> value_at(const ResultColumn& column, std::size_t pane) {
     if (column.present[pane] == 0) {
         return std::nullopt;
     }
-    const double value =
-        column.type == ResultType::kInt64 ? static_cast<double>(column.int64[pane]) : column.float64[pane];
-    return std::isfinite(value) ? std::optional(value) : std::nullopt;
+    std::optional<double> value;
+    switch (column.type) {
+        case ResultType::kFloat64: value = column.float64[pane]; break;
+        case ResultType::kInt64: value = static_cast<double>(column.int64[pane]); break;
+        case ResultType::kNested: value = number_of(column.nested[pane]); break;
+    }
+    return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 bool is_before(const Interval& a, const Interval& b) noexcept {

@@ -55,7 +55,8 @@ class Aggregator:
 
     def get_result(self, accumulator: Any) -> Any:
         """What the accumulator's values amount to: None, a number, a truth value, text, or a flat dict, dataclass
-        or named tuple of these. Must not change the accumulator.
+        or named tuple of these. Must not change the accumulator. A pipeline asks only where there was a value;
+        otherwise the result is null.
         """
         raise NotImplementedError
 
@@ -70,6 +71,21 @@ class Aggregator:
 
         calls = AggregatorCalls(self)
         return [CoreMetric("user", (field,), (prefix + self.result_names()[0],), settings={"calls": calls})]
+
+    def refuse_changes(self) -> None:
+        """A ConfigurationError if it changes methods of a built-in one, which the core would not call."""
+        changed: list[str] = []
+        for cls in type(self).__mro__:
+            if cls.__module__.startswith("llmopt_stream."):
+                if changed and cls is not Aggregator:
+                    raise ConfigurationError(
+                        f"aggregate: {type(self).__name__}.{changed[0]}() would not be called: {cls.__name__} runs in "
+                        "C++; subclass Aggregator instead"
+                    )
+                return
+            changed += [
+                name for name in ("create_accumulator", "add", "merge", "get_result") if name in vars(cls)
+            ]
 
     def result_names(self) -> list[str]:
         """What a pipeline calls its results."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .columns import Expression, condition_of, field_path
@@ -87,22 +88,17 @@ class AppliedFunction:
             for time, row in zip(times, rows, strict=True)
         ]
 
-    def accepted(self, **available: Any) -> dict[str, Any]:
-        """Those of the keyword arguments that the function takes."""
+    @cached_property
+    def takes(self) -> frozenset[str]:
+        """Which of `key` and `window` the function takes beside the records."""
         try:
-            parameters = inspect.signature(self.fn).parameters.values()
+            parameters = list(inspect.signature(self.fn).parameters.values())
         except (TypeError, ValueError):
-            return {}  # of some built-in functions nothing is known
-        if any(each.kind is each.VAR_KEYWORD for each in parameters):
-            return available
-        first = next(iter(parameters), None)
-        named = {
-            each.name
-            for each in parameters
-            if each.kind is each.KEYWORD_ONLY
-            or (each.kind is each.POSITIONAL_OR_KEYWORD and each is not first)
-        }
-        return {name: value for name, value in available.items() if name in named}
+            return frozenset()  # of some built-in functions nothing is known
+        by_name = {each.name for each in parameters[1:] if each.kind is each.POSITIONAL_OR_KEYWORD}
+        by_name |= {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        return frozenset(name for name in ("key", "window") if takes_all or name in by_name)
 
 
 class FunctionCalls:
@@ -127,8 +123,11 @@ class FunctionCalls:
     def call(self, said: Sequence[Any], times: list[int], columns: list[list[Any]]) -> Any:
         """The result for a pane, or None where it failed and the pipeline goes on."""
         applied, place = self._applied, self._in_pipeline()
+        if not times:
+            return None
         key, start, end, _ = said
-        arguments = applied.accepted(key=place.key(key), window=Window(start, end))
+        available = {"key": place.key(key), "window": Window(start, end)}
+        arguments = {name: value for name, value in available.items() if name in applied.takes}
 
         def attempt() -> Any:
             records = applied.records_of(place.time_field, times, columns)

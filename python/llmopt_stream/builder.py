@@ -278,10 +278,10 @@ class StreamPipelineBuilder:
         """A function of all records of a key and window: `fn(records)` is called when the window fires.
 
         `records` are dicts with the event time, a datetime, and the fields, scalars, under their paths (None where
-        there is none), in order of event time; of equal times, as they came. With `where`, they are those for which
-        it is true. A whole number is an int, however it was written. A `fn` that takes `key` or `window` gets these
-        by keyword. What it returns is the result, as of an Aggregator. Records are kept until then: more than `limit`
-        of a key and window, 10,000 unless said otherwise, are an error.
+        there is none), in order of event time; of equal times, as they came. A whole number is an int, however it
+        was written. With `where`, they are those for which it is true; where there are none, the result is null. A
+        `fn` that takes `key` or `window` gets these by keyword. What it returns is the result, as of an Aggregator.
+        Records are kept until then: more than `limit` of a key and window, 10,000 unless said otherwise, are an error.
 
         >>> def longest_pause(records):
         ...     times = [record["t"] for record in records]

@@ -176,6 +176,9 @@ def metric_of(
     nulls: object = "skip",
 ) -> Metric:
     """From names of statistics and aggregators. A number as `nulls` stands for null."""
+    for each in asked:
+        if isinstance(each, Aggregator):
+            each.refuse_changes()
     value = col(field) if isinstance(field, str) else field
     if nulls is not True and nulls is not False and isinstance(nulls, Real):
         value = value.fill_null(nulls)

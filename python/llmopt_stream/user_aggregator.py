@@ -120,18 +120,20 @@ class AggregatorCalls:
 
     def add_failed(
         self, error: Exception, kept: tuple[Any, ...], value: Any, said: Sequence[Any] | None
-    ) -> tuple[Any, ...]:
-        """The accumulator after the value was added in the end, or without it: (), or (accumulator,)."""
+    ) -> tuple[Any] | None:
+        """(accumulator,) if the value was added in the end, None if it is left out. `kept` is () where there was
+        no accumulator and making one failed.
+        """
         method = "add" if kept else "create_accumulator"
 
-        def attempt() -> tuple[Any, ...]:
+        def attempt() -> tuple[Any]:
             nonlocal kept, method
             if not kept:
                 method = "create_accumulator"
                 kept = (self.create_accumulator(),)
             method = "add"
             returned = self.add(kept[0], value)
-            return kept if returned is None else (returned,)
+            return (kept[0] if returned is None else returned,)
 
         try:
             return self._again(attempt, error)
@@ -140,7 +142,7 @@ class AggregatorCalls:
             if self._place is None or said is None:
                 raise failure.raised() from last
             failure.settle_value(self._place, said)
-        return kept
+        return None
 
     def add_batch_failed(self, error: Exception, values: list[Any], said: list[Any]) -> None:
         """Raises where the pipeline is to fail; otherwise the core adds the values one by one."""
@@ -169,22 +171,12 @@ class AggregatorCalls:
             raise failed.failure.raised()
         failed.failure.settle_pane(self._place, said)
 
-    def result_failed(self, error: Exception, kept: tuple[Any, ...], said: Sequence[Any]) -> Any:
+    def result_failed(self, error: Exception, accumulator: Any, said: Sequence[Any]) -> Any:
         """The result in the end, or None."""
-        method = "get_result" if kept else "create_accumulator"
-
-        def attempt() -> Any:
-            nonlocal kept, method
-            if not kept:
-                method = "create_accumulator"
-                kept = (self.create_accumulator(),)
-            method = "get_result"
-            return plain_result(self.get_result(kept[0]))
-
         try:
-            return self._again(attempt, error)
+            return self._again(lambda: plain_result(self.get_result(accumulator)), error)
         except Exception as last:
-            failure = Failure.of(last, self.class_name, method)
+            failure = Failure.of(last, self.class_name, "get_result")
             if self._place is None:
                 raise failure.raised() from last
             failure.settle_pane(self._place, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import llmopt_stream as ls
@@ -36,13 +37,22 @@ def seen_by(builder, *records, fields=("data.value",), **options):
 
 
 def test_records_come_in_order_of_event_time_and_of_equal_times_as_they_came():
-    assert seen_by(TENS, record(5, 1), record(2, 2), record(5, 3), record(2, None), record(1, "text")) == [
+    records = [
+        record(5, 1.5),
+        record(2, 2),
+        record(5, True),
+        record(2, None),
+        record(1, "text"),
+        record(3, [1]),
+    ]
+    assert seen_by(TENS, *records) == [
         [
-            {"at.ts": at(1), "data.value": None},
-            {"at.ts": at(2), "data.value": 2.0},
+            {"at.ts": at(1), "data.value": "text"},
+            {"at.ts": at(2), "data.value": 2},
             {"at.ts": at(2), "data.value": None},
-            {"at.ts": at(5), "data.value": 1.0},
-            {"at.ts": at(5), "data.value": 3.0},
+            {"at.ts": at(3), "data.value": None},
+            {"at.ts": at(5), "data.value": 1.5},
+            {"at.ts": at(5), "data.value": True},
         ]
     ]
 
@@ -62,11 +72,41 @@ def test_slices_that_are_merged_in_any_order_keep_it():
 
 def test_fields_are_optional_and_may_be_several():
     assert seen_by(TENS, record(1, 1, other=2), fields=()) == [[{"at.ts": at(1)}]]
-    [[both]] = seen_by(TENS, record(1, 1, other=2), fields=("data.value", "other"))
-    assert both == {"at.ts": at(1), "data.value": 1.0, "other": 2.0}
-    assert seen_by(TENS.with_schema({"other": int}), record(1, 1, other=2**60 + 1), fields=["other"]) == [
+    [[both]] = seen_by(TENS, record(1, 1, other="x"), fields=("data.value", "other", "key", "none.such"))
+    assert both == {"at.ts": at(1), "data.value": 1, "other": "x", "key": "a", "none.such": None}
+    assert seen_by(TENS, record(1, 1, other=2**60 + 1), fields=["other"]) == [
         [{"other": 2**60 + 1, "at.ts": at(1)}]
     ]
+
+
+def test_only_records_for_which_a_condition_is_true():
+    rows = seen_by(TENS, *[record(second, second) for second in range(5)], where=ls.col("data.value") > 2)
+    assert [[row["data.value"] for row in each] for each in rows] == [[3, 4]]
+    [pane] = driven(TENS.apply(len, where=ls.col("data.value") > 2), record(1, 1)).drain()
+    assert pane.results == {"apply": None}
+    with pytest.raises(ls.ConfigurationError, match="apply: where: "):
+        TENS.apply(len, where=ls.col("data.value") + 1)
+
+
+def test_ndjson_and_arrow_give_the_same(tmp_path):
+    rows = [record(1, 1.5), record(1, 2), record(3, None)]
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for source in (
+        ls.FileSource(str(path)),
+        ls.ArrowSource(pyarrow.Table.from_pylist(rows)),
+        ls.IterableSource(rows),
+    ):
+        seen = []
+        builder = TENS.apply(seen.append, ["data.value", "key", "at.ts"]).with_source(source)
+        builder.with_sink(ls.CollectSink()).build().run()
+        assert seen == [
+            [
+                {"at.ts": at(1), "data.value": 1.5, "key": "a"},
+                {"at.ts": at(1), "data.value": 2, "key": "a"},
+                {"at.ts": at(3), "data.value": None, "key": "a"},
+            ]
+        ]
 
 
 def test_the_event_time_may_be_named_too():
@@ -167,7 +207,8 @@ def test_exceptions_follow_the_error_policy():
 
 def span(records):
     """The first and the last value, and the time between them."""
-    values = [row["data.value"] for row in records]
+    [field] = records[0].keys() - {"at.ts"}
+    values = [row[field] for row in records]
     times = [row["at.ts"] for row in records]
     assert times == sorted(times)
     return {"first": values[0], "last": values[-1], "seconds": (times[-1] - times[0]).total_seconds()}
@@ -187,7 +228,10 @@ def span(records):
 )
 def test_laws(builder):
     """Snapshots need nothing of the function."""
-    assert_laws(builder.apply(span, ["data.value"]).aggregate("data.value", ["count"]), max_examples=20)
+    builder = builder.apply(span, ["data.value"]).apply(
+        span, ["other"], name="chosen", where=ls.col("other") == "a"
+    )
+    assert_laws(builder.aggregate("data.value", ["count"]), max_examples=20)
 
 
 def test_types_that_settle_late():

@@ -199,6 +199,8 @@ def test_an_accumulator_of_a_composite_is_saved_where_the_aggregator_can_be():
 def test_an_exception_in_a_composite_alone_names_class_and_method():
     composite = ls.CompositeAggregator([Returning([1])])
     accumulator = composite.create_accumulator()
+    assert composite.get_result(accumulator) == {"greatest": None}
+    composite.add(accumulator, 1.0)
     with pytest.raises(
         ls.AggregationError, match=r"^Returning\.get_result: .*the result is of type list; expected"
     ) as raised:
@@ -246,12 +248,10 @@ def test_add_batch_gets_arrays_of_one_keys_values_in_order_without_nulls(schema,
     assert harness.metrics["skipped_values"] == [1, 1]
 
 
-def test_a_pane_without_a_value_has_the_result_of_a_new_accumulator():
+def test_a_pane_without_a_value_has_no_result():
     builder = TENS.aggregate("value", [VarianceAggregator(), Greatest()])
     harness = driven(builder, record(1, None), record(2, float("nan")), record(2, "text"))
-    assert [pane.results for pane in harness.drain()] == [
-        {"variance": {"sum_of_squares": 0.0, "count": 0}, "greatest": None}
-    ]
+    assert [pane.results for pane in harness.drain()] == [{"variance": None, "greatest": None}]
     assert harness.metrics["skipped_values"] == [3, 3]
 
 
@@ -323,7 +323,7 @@ def test_results_with_fields_are_struct_columns_and_json():
     )
     assert arrow.column("variance").to_pylist() == [
         {"sum_of_squares": 9.0, "count": 1},
-        {"sum_of_squares": 0.0, "count": 0},
+        None,
     ]
     assert arrow.column("greatest").to_pylist() == [3.0, None]
     assert json.loads(table[0].to_json())["results"] == {
@@ -335,6 +335,56 @@ def test_results_with_fields_are_struct_columns_and_json():
 def test_json_has_no_number_that_is_not_finite_in_fields_either():
     [pane] = driven(TENS.aggregate("value", [Returning({"x": float("inf")})]), record(1, 1)).drain()
     assert json.loads(pane.to_json(), parse_constant=pytest.fail)["results"] == {"greatest": {"x": None}}
+
+
+def test_a_series_follows_results_that_are_numbers():
+    class Odd(Greatest):
+        def get_result(self, acc):
+            return {"even": acc} if acc % 2 == 0 else acc
+
+    builder = TENS.aggregate("value", [Odd(), "max"]).across_windows(
+        ls.MovingAverage("greatest", alpha=0.5), ls.MovingAverage("max", alpha=0.5)
+    )
+    harness = driven(builder, record(1, 1), record(11, 2), record(21, 3))
+    assert [(pane.results["greatest_ema"], pane.results["max_ema"]) for pane in harness.drain()] == [
+        (1.0, 1.0),
+        (None, 1.5),
+        (2.0, 2.25),
+    ]
+    assert_laws(builder, max_examples=15)
+
+
+def test_panes_of_a_step_that_failed_have_their_series():
+    class Fails(Greatest):
+        def get_result(self, acc):
+            return 1 / (acc - 3)
+
+    builder = TENS.aggregate("value", [Fails(), "max"]).across_windows(ls.MovingAverage("max", alpha=0.5))
+    harness = PipelineHarness(builder)
+    harness.push([record(1, 1), record(11, 2), record(21, 3)])
+    with pytest.raises(ls.AggregationError, match="division by zero"):
+        harness.end_of_input()
+    assert [pane.results for pane in harness.drain()] == [
+        {"greatest": -0.5, "max": 1.0, "max_ema": 1.0},
+        {"greatest": -1.0, "max": 2.0, "max_ema": 1.5},
+    ]
+
+
+def test_of_chosen_records_and_of_expressions():
+    builder = TENS.aggregate(
+        ls.col("value") * 2, [VarianceAggregator(), "count"], where=ls.col("key") == "a", prefix="a_"
+    ).aggregate("value", [Greatest()], nulls=7)
+    records = [record(1, 1), record(2, 2), record(3, None), record(4, 5, "b")]
+    assert results(builder, *records) == [
+        {"a_variance": {"sum_of_squares": 20.0, "count": 2}, "a_count": 2, "greatest": 7.0},
+        {"a_variance": None, "a_count": 0, "greatest": 5.0},
+    ]
+    strict = TENS.aggregate("value", [Greatest()], nulls="error")
+    with pytest.raises(ls.AggregationError, match="has no usable value"):
+        driven(strict, *records)
+    failing = TENS.aggregate("value", [Returning([])], where=ls.col("value") > 1)
+    with pytest.raises(ls.AggregationError, match=r"Returning\.get_result: .* key \{'key': 'a'\}, window \["):
+        driven(failing, *records)
 
 
 # Merging
@@ -491,6 +541,22 @@ def test_a_method_that_is_missing_is_named():
 
     with pytest.raises(ls.ConfigurationError, match=r"aggregate: Mergeless must define merge\(\)"):
         TENS.aggregate("value", [Mergeless()]).checked()
+
+
+def test_what_changes_a_built_in_aggregator_is_refused_in_a_pipeline():
+    class Twice(ls.SumAggregator):
+        def add(self, accumulator, value, *, time=None):
+            super().add(accumulator, 2 * value)
+
+    alone = Twice()
+    accumulator = alone.create_accumulator()
+    alone.add(accumulator, 3.0)
+    assert accumulator.sum == 6.0
+    for asked in (alone, ls.CountAggregator()), (ls.CompositeAggregator(["count"]), alone):
+        with pytest.raises(
+            ls.ConfigurationError, match=r"Twice\.add\(\) would not be called: SumAggregator runs in"
+        ):
+            TENS.aggregate("value", asked)
 
 
 @pytest.mark.parametrize("name", ["", None, 5])

@@ -67,7 +67,7 @@ def is_close(want: Any, got: Any) -> bool:
     """Whether numbers are within 1e-9, and all else is equal."""
     numbers = isinstance(want, int | float) and isinstance(got, int | float)
     if numbers and isinstance(want, float) | isinstance(got, float):
-        return math.isclose(want, got, rel_tol=1e-9, abs_tol=1e-12) or (want != want and got != got)
+        return math.isclose(want, got, rel_tol=1e-9, abs_tol=1e-12) or (math.isnan(want) and math.isnan(got))
     if isinstance(want, dict) and isinstance(got, dict):
         return want.keys() == got.keys() and all(is_close(want[name], got[name]) for name in want)
     if isinstance(want, list) and isinstance(got, list):
@@ -84,8 +84,11 @@ def _rows(fields: Sequence[str], records: Sequence[Record]) -> _Rows:
 def _of_user(aggregator: Aggregator, field: str, records: Any, *_: Any) -> list[Any]:
     """What all values added to one accumulator give."""
     try:
+        values = [value for record in records if is_number(value := field_of(record, field))]
+        if not values:
+            return [None]
         accumulator = aggregator.create_accumulator()
-        for value in filter(is_number, (field_of(record, field) for record in records)):
+        for value in values:
             returned = aggregator.add(accumulator, value)
             accumulator = accumulator if returned is None else returned
         return [plain_result(aggregator.get_result(accumulator))]
@@ -105,12 +108,14 @@ class AppliedMetric:
     ) -> dict[str, Any]:
         """By name; UNCHECKED where the function asks for more than the records, or fails."""
         applied = self.applied
-        if applied.accepted(key=None, window=None) or len(records) > applied.limit:
+        if not records:
+            return {applied.name: None}
+        if applied.takes or len(records) > applied.limit:
             return {applied.name: UNCHECKED}
         rows = sorted(zip(times, records, strict=True), key=lambda row: row[0])
         columns = [
             [
-                value if isinstance(value := field_of(record, name), bool | int | float | str) else None
+                value if isinstance(value := field_of(record, name), bool | str) or is_number(value) else None
                 for _, record in rows
             ]
             for name in applied.fields

@@ -11,7 +11,7 @@ from llmopt_stream.series import MovingAverage, Series
 
 from .aggregators import is_close
 from .panes import NaivePane
-from .values import Interval, Record, key_order
+from .values import Interval, Record, is_number, key_order
 
 __all__ = ["NaiveSeries"]
 
@@ -33,7 +33,8 @@ class NaiveSeries:
 
     def results(self, pane: NaivePane) -> dict[str, Any]:
         """What a pane says in view of those before it."""
-        value = pane.results[self.series.of]
+        result = pane.results[self.series.of]
+        value = result if is_number(result) else None
         windows = self._keys.setdefault(key_order(pane.key), _Windows())
         start, end = pane.window
         if self.by_count:
