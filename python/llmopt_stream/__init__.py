@@ -37,6 +37,7 @@ from .errors import (
     WatermarkError,
     WindowAssignmentError,
 )
+from .event_formats import CloudEvent, GenAiEvent
 from .events import (
     EventMetadata,
     EventTimestamp,
@@ -63,6 +64,7 @@ from .push_session import PushSession
 from .reprocess import reprocess
 from .results import AggregationResult, Pane, ResultTable
 from .run_summary import RunSummary
+from .schemas import EventTime
 from .series import MovingAverage, ZScore
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
@@ -112,6 +114,7 @@ __all__ = [
     "BoundedOutOfOrdernessWatermark",
     "CallbackSink",
     "CheckpointError",
+    "CloudEvent",
     "CollectSink",
     "Column",
     "CompositeAggregator",
@@ -124,6 +127,7 @@ __all__ = [
     "CovarianceAggregator",
     "CumulativeWindowAssigner",
     "EventMetadata",
+    "EventTime",
     "EventTimeTrigger",
     "EventTimestamp",
     "Expression",
@@ -131,6 +135,7 @@ __all__ = [
     "FeedbackEvent",
     "FeedbackMetadata",
     "FileSource",
+    "GenAiEvent",
     "GeneratorSource",
     "GlobalWindowAssigner",
     "GroupingKey",
