@@ -9,6 +9,7 @@
 20.0
 """
 
+from . import recipes
 from .aggregates import (
     Accumulator,
     AggregationState,
@@ -193,6 +194,7 @@ __all__ = [
     "any_of",
     "col",
     "create_pipeline",
+    "recipes",
     "reprocess",
     "session",
     "sliding",

@@ -1,0 +1,5 @@
+"""Recipes for streams of LLM events."""
+
+from .comparison import Difference, difference
+
+__all__ = ["Difference", "difference"]
