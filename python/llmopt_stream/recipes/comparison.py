@@ -1,4 +1,4 @@
-"""What two panes say about the difference of their means."""
+"""Which of two models does better."""
 
 from __future__ import annotations
 
@@ -7,12 +7,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.results import AggregationResult
+from llmopt_stream.windows import WindowAssigner
 
+from .fields import NUMBERS, Fields
+from .recipe import Per, Recipe
 from .student_t import two_sided_quantile
 
-__all__ = ["Difference", "difference"]
+__all__ = ["Difference", "compare_models", "difference"]
+
+
+def compare_models(
+    builder: StreamPipelineBuilder,
+    *,
+    of: str = "latency",
+    per: Per = "model",
+    window: WindowAssigner | None = None,
+    fields: Fields | None = None,
+) -> StreamPipelineBuilder:
+    """What `difference` takes to compare two models, and percentiles: of the latency or another role that is a
+    number. The results' names begin with the role, of durations with e.g. `latency_ms_`.
+
+    >>> from llmopt_stream import create_pipeline, tumbling
+    >>> comparison = compare_models(create_pipeline(), of="quality", window=tumbling("1m"))
+    >>> with comparison.open() as session:
+    ...     _ = session.push([
+    ...         {"timestamp": "2026-01-01T00:00:01Z", "data": {"model": model, "quality": quality}}
+    ...         for model in ("haiku", "opus") for quality in ((0.5, 0.75) if model == "haiku" else (0.75, 1.0))
+    ...     ])
+    ...     haiku, opus = session.flush()
+    >>> difference(haiku, opus, prefix="quality_").difference
+    0.25
+    """
+    recipe = Recipe("compare_models", builder, fields)
+    if of not in NUMBERS:
+        raise ConfigurationError(f"compare_models: of: {of!r} is no role; expected {', '.join(NUMBERS)}")
+    is_duration = of in ("latency", "time_to_first_token")
+    return recipe.grouped(per, window).aggregate(
+        recipe.milliseconds(of) if is_duration else recipe.number(of),
+        ["count", "average", "variance_sample", "p50", "p95", "p99"],
+        prefix=f"{of}_ms_" if is_duration else f"{of}_",
+    )
 
 
 @dataclass(frozen=True, slots=True)
