@@ -9,6 +9,7 @@
 20.0
 """
 
+from . import recipes
 from .aggregates import (
     Accumulator,
     AggregationState,
@@ -38,6 +39,7 @@ from .errors import (
     WatermarkError,
     WindowAssignmentError,
 )
+from .event_formats import CloudEvent, GenAiEvent
 from .events import (
     EventMetadata,
     EventTimestamp,
@@ -64,6 +66,7 @@ from .push_session import PushSession
 from .reprocess import reprocess
 from .results import AggregationResult, Pane, ResultTable
 from .run_summary import RunSummary
+from .schemas import EventTime
 from .series import MovingAverage, ZScore
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
@@ -113,6 +116,7 @@ __all__ = [
     "BoundedOutOfOrdernessWatermark",
     "CallbackSink",
     "CheckpointError",
+    "CloudEvent",
     "CollectSink",
     "Column",
     "CompositeAggregator",
@@ -128,6 +132,7 @@ __all__ = [
     "ErrorHandler",
     "ErrorPolicy",
     "EventMetadata",
+    "EventTime",
     "EventTimeTrigger",
     "EventTimestamp",
     "Expression",
@@ -135,6 +140,7 @@ __all__ = [
     "FeedbackEvent",
     "FeedbackMetadata",
     "FileSource",
+    "GenAiEvent",
     "GeneratorSource",
     "GlobalWindowAssigner",
     "GroupingKey",
@@ -192,6 +198,7 @@ __all__ = [
     "any_of",
     "col",
     "create_pipeline",
+    "recipes",
     "reprocess",
     "session",
     "sliding",

@@ -83,9 +83,12 @@ class Branch:
         return list(dict.fromkeys([*names, *read]))
 
     def derived(self) -> dict[str, Expression]:
-        """The expressions that metrics are of, by their texts."""
-        return {
+        """The expressions that metrics are of or read, by their texts."""
+        of_metrics = {
             metric.field: metric.expression for metric in self.all_metrics() if metric.expression is not None
+        }
+        return of_metrics | {
+            text: each for metric in self.core_metrics() for text, each in metric.derived.items()
         }
 
     def conditions(self) -> dict[str, Expression]:

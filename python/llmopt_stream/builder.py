@@ -18,12 +18,12 @@ from .metrics import NINE, metric_of
 from .pipeline import StreamPipeline
 from .plan import Plan
 from .push_session import PushSession
-from .schemas import declared_types
+from .schemas import declared_types, event_time_of
 from .series import Series
 from .sinks import Sink
 from .sources import Source
 from .triggers import WindowTrigger
-from .units import Duration, duration_micros
+from .units import Duration, checked_unit, duration_micros
 from .watermarks import (
     WatermarkGenerator,
 )
@@ -39,7 +39,6 @@ from .windows import (
 
 __all__ = ["StreamPipelineBuilder", "create_pipeline"]
 
-_UNITS = ("s", "ms", "us", "ns")
 _TABLE_COLUMNS = ("window_start", "window_end", "pane_timing", "pane_index")
 
 
@@ -77,10 +76,7 @@ class StreamPipelineBuilder:
         """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
         without one, numbers are microseconds, and such as would lie before 1990 are refused.
         """
-        if unit is not None and unit not in _UNITS:
-            raise ConfigurationError(
-                f"with_event_time: unit: {unit!r} is not known; expected one of {', '.join(_UNITS)}"
-            )
+        unit = checked_unit(unit, "with_event_time: unit")
         return self._but(time_field=field_path(field, "with_event_time"), time_unit=unit)
 
     def with_schema(self, fields: Mapping[str, Any]) -> StreamPipelineBuilder:
@@ -462,8 +458,9 @@ class StreamPipelineBuilder:
 def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> StreamPipelineBuilder:
     """Starts a pipeline.
 
-    `event_type` (a dataclass, pydantic model, msgspec struct or TypedDict, such as FeedbackEvent)
-    says which fields are integers; records themselves may be dicts all the same.
+    `event_type` (a dataclass, pydantic model, msgspec struct or TypedDict, such as FeedbackEvent, CloudEvent or
+    GenAiEvent) says which fields are integers, and by EventTime which is the event time; records themselves may
+    be dicts all the same.
 
     >>> from llmopt_stream import CollectSink, IterableSource
     >>> sink = CollectSink()
@@ -485,4 +482,7 @@ def create_pipeline(name: str = "pipeline", *, event_type: Any = None) -> Stream
         raise ConfigurationError(
             f"create_pipeline: event_type: {event_type!r} is not a type; expected e.g. FeedbackEvent, a dataclass or dict"
         )
-    return StreamPipelineBuilder(Plan(name=str(name), event_type=event_type))
+    plan = Plan(name=str(name), event_type=event_type)
+    if (event_time := event_time_of(event_type)) is not None:
+        plan = dataclasses.replace(plan, time_field=event_time[0], time_unit=event_time[1])
+    return StreamPipelineBuilder(plan)

@@ -6,12 +6,13 @@ are a function of the records to about 1e-30 of the sums behind them, whatever t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ._core import Accumulator
 from .aggregates import BuiltInAggregator
-from .columns import field_path
+from .columns import Column, Expression, field_path
 from .errors import ConfigurationError
 from .metrics import CoreMetric
 from .units import Time, core_time
@@ -30,6 +31,9 @@ _Statistic = tuple[str, str, float, int]
 
 class _JointAggregator(BuiltInAggregator):
     _others: tuple[str, ...]
+    """Paths, and texts of expressions."""
+    _derived: Mapping[str, Expression] = MappingProxyType({})
+    """The expressions among them, by their texts."""
     _by_time = False
 
     def _statistics(self) -> list[_Statistic]:
@@ -43,6 +47,7 @@ class _JointAggregator(BuiltInAggregator):
                 (field, *self._others),
                 tuple(name for _, name, _, _ in statistics),
                 settings={"statistics": statistics, "by_time": self._by_time},
+                derived=self._derived,
             )
         ]
 
@@ -66,7 +71,8 @@ class _JointAggregator(BuiltInAggregator):
 
 
 class RatioAggregator(_JointAggregator):
-    """`scale` × the sum of the field / the sum of `per`: cost per 1,000 tokens, errors per request.
+    """`scale` × the sum of the field / the sum of `per`, a field or an expression: cost per 1,000 tokens, errors per
+    request.
 
     Absent where the sum of `per` is 0.
 
@@ -78,8 +84,13 @@ class RatioAggregator(_JointAggregator):
     0.015
     """
 
-    def __init__(self, per: str, *, scale: float = 1.0) -> None:
-        self._others = (field_path(per, "RatioAggregator: per"),)
+    def __init__(self, per: str | Expression, *, scale: float = 1.0) -> None:
+        if isinstance(per, Expression) and not isinstance(per, Column):
+            self._others = (repr(per),)
+            self._derived = {repr(per): per}
+        else:
+            path = per.path if isinstance(per, Column) else per
+            self._others = (field_path(path, "RatioAggregator: per"),)
         self._scale = float(scale)
 
     def _statistics(self) -> list[_Statistic]:

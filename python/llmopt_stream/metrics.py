@@ -91,6 +91,8 @@ class CoreMetric:
     where: Expression | None = None
     """Of which records it takes those for which this is true."""
     refuses_nulls: bool = False
+    derived: Mapping[str, Expression] = field(default_factory=dict)
+    """The expressions that are among the fields besides the metric's own, by their texts."""
 
     def core_settings(
         self, fields: Sequence[str], labels: Sequence[str], selections: Sequence[str] = ()

@@ -18,6 +18,7 @@ __all__ = [
     "Duration",
     "Time",
     "align_timestamp",
+    "checked_unit",
     "duration_micros",
     "time_micros",
     "to_datetime",
@@ -121,6 +122,14 @@ def time_micros(value: Any, setting: str = "time", *, unit: str | None = None) -
     raise ConfigurationError(
         f"{setting}: {value!r} is not a time; expected a datetime, ISO-8601 text or integer microseconds"
     )
+
+
+def checked_unit(unit: Any, setting: str) -> str | None:
+    """The unit of numbers that are times, if it is one; None stays None."""
+    units = ("s", "ms", "us", "ns")
+    if unit is not None and unit not in units:
+        raise ConfigurationError(f"{setting}: {unit!r} is not known; expected one of {', '.join(units)}")
+    return unit  # type: ignore[no-any-return]
 
 
 def core_time(value: Any, setting: str) -> int:

@@ -550,6 +550,43 @@ def test_where_and_expressions_go_through_every_kind_of_window_and_late_records(
         )
 
 
+def test_a_ratio_may_be_per_expression():
+    builder = BUILDER.aggregate("v", ls.RatioAggregator(col("a") + col("b"), scale=10)).aggregate(
+        col("v") * 2, ls.RatioAggregator(col("b")), prefix="plain_", where=col("t") == "x"
+    )
+    harness = PipelineHarness(builder)
+    harness.push(
+        [
+            {"k": "k", "ts": 1, "t": "x", "v": 3, "a": 1, "b": 2},
+            {"k": "k", "ts": 2, "t": "y", "v": 5, "a": 4, "b": 3},
+            {"k": "k", "ts": 3, "t": "x", "v": 7, "b": 2},
+        ]
+    )
+    harness.end_of_input()
+    assert harness.drain()[0].results == {"ratio": 8.0, "plain_ratio": 5.0}
+    assert builder.plan.fields() == ["ts", "k", "v", "b", "a", "t"]
+    refusing = BUILDER.aggregate("v", ls.RatioAggregator(col("a") / col("b")), nulls="error")
+    with pytest.raises(ls.AggregationError, match=r"field 'col\('a'\) / col\('b'\)"):
+        PipelineHarness(refusing).push({"k": "a", "ts": 1, "v": 1, "a": 1, "b": 0})
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_ratio_per_expression_is_that_of_the_reference(data):
+    per = data.draw(
+        st.sampled_from([col("n") + col("m"), col("n") * 2, col("n") > 0, abs(col("n")) / col("m")])
+    )
+    builder = BUILDER.aggregate("n", ls.RatioAggregator(per)).aggregate(
+        col("m") - 1, ls.RatioAggregator(per), prefix="of_expression_", where=col("m").is_not_null()
+    )
+    numbers = st.none() | st.integers(-9, 9)
+    steps = [
+        Push({"k": "a", "ts": at, "n": data.draw(numbers), "m": data.draw(numbers)})
+        for at in range(data.draw(st.integers(0, 12)))
+    ]
+    assert_equals_reference(builder, steps)
+
+
 def test_null_may_be_an_error_that_says_where():
     builder = BUILDER.aggregate("v", ["sum"], nulls="error", where=col("t") == "x")
     record = {"k": "a", "ts": 1_500, "t": "x", "v": None}

@@ -20,6 +20,7 @@ from llmopt_stream.joint_aggregates import (
 )
 from llmopt_stream.user_aggregator import plain_result
 
+from .expressions import number_of
 from .values import EARLIEST, Interval, Record, field_of, is_number
 
 __all__ = ["UNCHECKED", "AggregatorMetric", "AppliedMetric"]
@@ -75,9 +76,17 @@ def is_close(want: Any, got: Any) -> bool:
     return bool(want == got)
 
 
-def _rows(fields: Sequence[str], records: Sequence[Record]) -> _Rows:
+def _rows(aggregator: Any, field: str, records: Sequence[Record]) -> _Rows:
     """The values of the records that have all of them."""
-    rows = [[field_of(record, name) for name in fields] for record in records]
+
+    def value_of(record: Record, name: str) -> Any:
+        expression = aggregator._derived.get(name)
+        return field_of(record, name) if expression is None else number_of(expression, record)
+
+    rows = [
+        [field_of(record, field), *(value_of(record, name) for name in aggregator._others)]
+        for record in records
+    ]
     return [tuple(map(Fraction, row)) for row in rows if all(map(is_number, row))]
 
 
@@ -141,13 +150,13 @@ def _total(numbers: Iterable[Fraction]) -> Fraction:
 
 
 def _ratio(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
-    rows = _rows([field, *aggregator._others], records)
+    rows = _rows(aggregator, field, records)
     per = _total(row[1] for row in rows)
     return [float(Fraction(aggregator._scale) * _total(row[0] for row in rows) / per) if per else None]
 
 
 def _weighted_average(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
-    rows = _rows([field, *aggregator._others], records)
+    rows = _rows(aggregator, field, records)
     weights = _total(row[1] for row in rows)
     return [float(_total(row[0] * row[1] for row in rows) / weights) if weights else None]
 
@@ -158,13 +167,13 @@ def _comoment(rows: _Rows, a: int, b: int) -> Fraction:
 
 
 def _covariance(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
-    rows = _rows([field, *aggregator._others], records)
+    rows = _rows(aggregator, field, records)
     divisor = len(rows) - (aggregator._kind == "covariance_sample")
     return [float(_comoment(rows, 0, 1) / divisor) if rows and divisor else None]
 
 
 def _correlation(aggregator: Any, field: str, records: Any, *_: Any) -> list[float | None]:
-    rows = _rows([field, *aggregator._others], records)
+    rows = _rows(aggregator, field, records)
     spread = _comoment(rows, 0, 0) * _comoment(rows, 1, 1) if rows else Fraction(0)
     return [float(_comoment(rows, 0, 1)) / math.sqrt(spread) if spread else None]
 
@@ -182,7 +191,7 @@ def _trend(
         ]
     else:
         start = 0
-        rows = _rows([field, *aggregator._others], records)  # type: ignore[assignment]
+        rows = _rows(aggregator, field, records)  # type: ignore[assignment]
     regressors = 1 if aggregator._by_time else len(aggregator._others)
     nothing: list[float | None] = [None] * (regressors + 2)
     if len(rows) <= regressors:

@@ -19,7 +19,7 @@ from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
 from .aggregators import AggregatorMetric, AppliedMetric
-from .expressions import ChosenMetric
+from .chosen_metric import ChosenMetric
 from .kinds import Count, Cumulative, Custom, Global, Session, Sliding, Tumbling, WindowKind
 from .metrics import Metric
 from .series import NaiveSeries

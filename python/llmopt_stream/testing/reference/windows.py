@@ -14,8 +14,8 @@ from llmopt_stream.triggers import EventTimeTrigger, WindowTrigger
 from llmopt_stream.watermarks import BoundedOutOfOrdernessWatermark, WatermarkGenerator, watermark_micros
 
 from .aggregators import AggregatorMetric, AppliedMetric
+from .chosen_metric import ChosenMetric
 from .counted import CountedKey
-from .expressions import ChosenMetric
 from .kinds import Count, Session, WindowKind
 from .metrics import Metric
 from .panes import NaiveLateRecord, NaivePane
