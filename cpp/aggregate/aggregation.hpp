@@ -19,6 +19,7 @@ enum class AggregationKind : std::uint8_t {
     kPercentile,      ///< nearest rank: sorted[ceil(p / 100 * n) - 1]
     kRate,            ///< values per second of the window; absent where it has no length
     kSumRate,         ///< their sum per second
+    kPercentileError,  ///< the bound on the relative error of percentiles; 0 where they are exact
 };
 
 /// One statistic of a value column and the name of its result.

@@ -66,6 +66,12 @@ from .results import AggregationResult, Pane, ResultTable
 from .run_summary import RunSummary
 from .series import MovingAverage, ZScore
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
+from .sketches import (
+    CollectAggregator,
+    DistinctAggregator,
+    HeavyHittersAggregator,
+    HistogramAggregator,
+)
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
 from .triggers import (
     AfterWatermark,
@@ -113,6 +119,7 @@ __all__ = [
     "BoundedOutOfOrdernessWatermark",
     "CallbackSink",
     "CheckpointError",
+    "CollectAggregator",
     "CollectSink",
     "Column",
     "CompositeAggregator",
@@ -124,6 +131,7 @@ __all__ = [
     "CountWindowAssigner",
     "CovarianceAggregator",
     "CumulativeWindowAssigner",
+    "DistinctAggregator",
     "ErrorEvent",
     "ErrorHandler",
     "ErrorPolicy",
@@ -138,6 +146,8 @@ __all__ = [
     "GeneratorSource",
     "GlobalWindowAssigner",
     "GroupingKey",
+    "HeavyHittersAggregator",
+    "HistogramAggregator",
     "HybridTrigger",
     "IterableSource",
     "KafkaError",
