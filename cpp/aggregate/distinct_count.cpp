@@ -12,8 +12,8 @@ namespace llmopt_stream {
 DistinctCount::DistinctCount(std::size_t label, int precision, std::string name)
     : label_(label), precision_(precision), name_(std::move(name)) {
     if (precision < HyperLogLog::kLeastPrecision || precision > HyperLogLog::kGreatestPrecision) {
-        throw Error(ErrorKind::kConfiguration, "'" + name_ + "': the precision must lie in [4, 18], got " +
-                                                   std::to_string(precision));
+        throw Error(ErrorKind::kConfiguration,
+                    "'" + name_ + "': the precision must lie in [4, 18], got " + std::to_string(precision));
     }
 }
 

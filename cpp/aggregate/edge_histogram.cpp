@@ -40,8 +40,8 @@ std::size_t EdgeHistogram::bucket_of(double value) const noexcept {
 }
 
 std::size_t EdgeHistogram::bucket_of(std::int64_t value) const noexcept {
-    return static_cast<std::size_t>(
-        std::upper_bound(integer_edges_.begin(), integer_edges_.end(), value) - integer_edges_.begin());
+    return static_cast<std::size_t>(std::upper_bound(integer_edges_.begin(), integer_edges_.end(), value) -
+                                    integer_edges_.begin());
 }
 
 std::size_t EdgeHistogram::state_bytes() const noexcept { return sizeof(Counts); }

@@ -10,8 +10,8 @@
 namespace llmopt_stream {
 
 /// How many values lie between given edges, as a list of {lower, upper, count}: first those below all edges,
-/// without lower; then lower <= value < upper; last those from the greatest edge on, without upper. A function
-/// of the multiset of values. Integers are compared with the edges exactly.
+/// without lower; then lower <= value < upper; last those from the greatest edge on, without upper. A
+/// function of the multiset of values. Integers are compared with the edges exactly.
 class EdgeHistogram final : public Metric {
 public:
     /// `column` is the place of the values in a batch. Throws Error(kConfiguration) unless there are edges,

@@ -45,8 +45,8 @@ std::vector<double> ExactPercentiles::percentiles(const std::byte* state,
     std::vector<double> ordered(values.begin(), values.end());
     std::vector<double> results;
     for (const double percent : percents) {
-        const auto at = ordered.begin() +
-                        static_cast<std::ptrdiff_t>(nearest_rank(percent, ordered.size()) - 1);
+        const auto at =
+            ordered.begin() + static_cast<std::ptrdiff_t>(nearest_rank(percent, ordered.size()) - 1);
         std::nth_element(ordered.begin(), at, ordered.end());
         results.push_back(*at);
     }

@@ -18,8 +18,8 @@ namespace llmopt_stream {
 /// registers has the greatest rank of its hashes. Either way the state is a function of the set of hashes,
 /// not of the order in which they came or parts were merged.
 ///
-/// Plain pointers to memory of the pool, like QuantileSketch: it does not own it. The precision is the same in
-/// all calls.
+/// Plain pointers to memory of the pool, like QuantileSketch: it does not own it. The precision is the same
+/// in all calls.
 class HyperLogLog {
 public:
     static constexpr int kLeastPrecision = 4;

@@ -127,10 +127,9 @@ std::vector<double> KllSketch::percentiles(std::span<const double> percents) con
     std::vector<double> results;
     for (const double percent : percents) {
         const std::uint64_t asked = nearest_rank(percent, count_);
-        const auto at = std::lower_bound(weighted.begin(), weighted.end(), asked,
-                                         [](const auto& each, std::uint64_t wanted) {
-                                             return each.second < wanted;
-                                         });
+        const auto at =
+            std::lower_bound(weighted.begin(), weighted.end(), asked,
+                             [](const auto& each, std::uint64_t wanted) { return each.second < wanted; });
         results.push_back(asked == 1 ? min_ : asked == count_ ? max_ : at->first);
     }
     return results;

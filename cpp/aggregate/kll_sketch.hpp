@@ -21,8 +21,8 @@ namespace llmopt_stream {
 /// 1 / k in practice: with k = 200 within 1.65 % in 99 of 100 cases.
 ///
 /// The coin, which half of a level survives, is a hash of its values, the level and the number of values.
-/// The state is a function of the order of values, and of what is merged into what; `a` merged into `b` answers
-/// as `b` merged into `a`.
+/// The state is a function of the order of values, and of what is merged into what; `a` merged into `b`
+/// answers as `b` merged into `a`.
 ///
 /// Plain pointers to memory of the pool, like QuantileSketch: it does not own it. k is the same in all calls.
 class KllSketch {

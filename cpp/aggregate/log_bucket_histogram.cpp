@@ -13,8 +13,9 @@ namespace llmopt_stream {
 LogBucketHistogram::LogBucketHistogram(std::size_t column, int most, std::string name)
     : column_(column), most_(most), name_(std::move(name)) {
     if (most < 2 || most > LogHistogram::kMaxBuckets) {
-        throw Error(ErrorKind::kConfiguration, "'" + name_ + "': the number of buckets must lie in [2, 768], got " +
-                                                   std::to_string(most));
+        throw Error(
+            ErrorKind::kConfiguration,
+            "'" + name_ + "': the number of buckets must lie in [2, 768], got " + std::to_string(most));
     }
 }
 

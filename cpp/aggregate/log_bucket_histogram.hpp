@@ -8,8 +8,8 @@
 namespace llmopt_stream {
 
 /// How many values lie in each bucket of a LogHistogram that has any, as a list of {lower, upper, count} by
-/// ascending values: lower <= value < upper of positive values, lower < value <= upper of negative ones, and 0
-/// between 0 and 0. A bound beyond the greatest double is absent. A function of the multiset of values.
+/// ascending values: lower <= value < upper of positive values, lower < value <= upper of negative ones, and
+/// 0 between 0 and 0. A bound beyond the greatest double is absent. A function of the multiset of values.
 class LogBucketHistogram final : public Metric {
 public:
     /// `column` is the place of the values in a batch; `most` is how many buckets the values of one sign

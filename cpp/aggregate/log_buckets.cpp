@@ -64,7 +64,9 @@ double lower_bound(std::int32_t bucket, int level) noexcept {
     static const std::array<double, kPerOctave> kLeast = [] {
         std::array<double, kPerOctave> least{};
         for (std::int32_t k = 0; k < kPerOctave; ++k) {
-            const auto is_within = [k](double value) { return LogHistogram::bucket_of_normal(value) >= 2 * k; };
+            const auto is_within = [k](double value) {
+                return LogHistogram::bucket_of_normal(value) >= 2 * k;
+            };
             double value = kBounds[static_cast<std::size_t>(k)];
             while (value > 1 && is_within(std::nextafter(value, 0))) {
                 value = std::nextafter(value, 0);
@@ -82,7 +84,8 @@ double lower_bound(std::int32_t bucket, int level) noexcept {
     const auto exponent = static_cast<int>(octave);
     const double bound = std::ldexp(least, exponent);
     // A subnormal number may have been rounded down.
-    const bool is_too_small = bound < std::numeric_limits<double>::min() && std::ldexp(bound, -exponent) < least;
+    const bool is_too_small =
+        bound < std::numeric_limits<double>::min() && std::ldexp(bound, -exponent) < least;
     return is_too_small ? std::nextafter(bound, 1) : bound;
 }
 

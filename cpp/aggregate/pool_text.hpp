@@ -8,7 +8,8 @@
 
 namespace llmopt_stream {
 
-/// A text in memory of a pool. It does not own the memory: destroy() gives it back, a copy refers to the same.
+/// A text in memory of a pool. It does not own the memory: destroy() gives it back, a copy refers to the
+/// same.
 class PoolText {
 public:
     PoolText() = default;

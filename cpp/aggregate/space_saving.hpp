@@ -12,8 +12,8 @@
 
 namespace llmopt_stream {
 
-/// The most frequent of many values, by Space-Saving (Metwally et al., 2005) in the form whose summaries can be
-/// merged (Agarwal et al., "Mergeable Summaries", 2012).
+/// The most frequent of many values, by Space-Saving (Metwally et al., 2005) in the form whose summaries can
+/// be merged (Agarwal et al., "Mergeable Summaries", 2012).
 ///
 /// Of each value that it holds it says a count and an error: the true count is at most `count` and at least
 /// `count - error`. The true count of any other value is at most floor(). No error is more than floor(),

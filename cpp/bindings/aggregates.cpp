@@ -189,7 +189,7 @@ public:
     }
     [[nodiscard]] std::uint64_t count() const { return statistics().count(state() + layout_->statistics_at); }
     [[nodiscard]] bool reads_labels() const noexcept { return layout_->labels != 0; }
-    [[nodiscard]] double percentile_error() const { 
+    [[nodiscard]] double percentile_error() const {
         return statistics().percentile_error(state() + layout_->statistics_at);
     }
 
@@ -314,9 +314,8 @@ void bind_aggregates(py::module_& module) {
             [](const Accumulator& self) { return self.result(AggregationKind::kStddevSample); },
             "None for one value.")
         .def(
-            "percentile",
-            [](const Accumulator& self, double p) { return self.percentile(p); },
-            py::arg("p"), "Nearest rank, p in [0, 100].")
+            "percentile", [](const Accumulator& self, double p) { return self.percentile(p); }, py::arg("p"),
+            "Nearest rank, p in [0, 100].")
         .def("p50", [](const Accumulator& self) { return self.percentile(50); })
         .def("p95", [](const Accumulator& self) { return self.percentile(95); })
         .def("p99", [](const Accumulator& self) { return self.percentile(99); })

@@ -45,7 +45,8 @@ class BuiltInAggregator(Aggregator):
 
     def add(self, accumulator: Accumulator, value: Any, *, time: Time | None = None) -> None:
         """Takes one value; null, NaN and infinite values are skipped. First, last and collect need its event
-        time."""
+        time.
+        """
         if value is None:
             return
         if time is None and not accumulator.reads_labels:

@@ -13,7 +13,8 @@ __all__ = ["ascending_numbers", "percents", "whole_number"]
 
 
 def whole_number(value: Any, setting: str, *, least: int, most: int) -> int:
-    """
+    """An integer of any type within bounds.
+
     >>> whole_number(12, "precision", least=4, most=18)
     12
     """
@@ -46,7 +47,8 @@ def _numbers(values: Any, setting: str, expected: str) -> list[float]:
 
 
 def percents(values: Any, setting: str) -> tuple[float, ...]:
-    """
+    """Percentages, each once.
+
     >>> percents([50, 99.9], "percentiles")
     (50.0, 99.9)
     """
@@ -58,7 +60,8 @@ def percents(values: Any, setting: str) -> tuple[float, ...]:
 
 
 def ascending_numbers(values: Any, setting: str, *, most: int) -> tuple[float, ...]:
-    """
+    """Finite numbers, each greater than the one before.
+
     >>> ascending_numbers([0, 0.5, 10], "buckets", most=100)
     (0.0, 0.5, 10.0)
     """

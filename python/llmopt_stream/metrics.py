@@ -60,8 +60,10 @@ _CORE_KINDS = {
 DEFAULT_PRECISION = 12
 DEFAULT_HITTERS = 10
 COUNTERS_PER_HITTER = 20
+"""How many values heavy hitters are chosen from, for each that is shown."""
 DEFAULT_LIMIT = 100
 MOST_BINS = 768
+"""What the core's histogram has at most, for the values of one sign."""
 
 _ALIASES = {"avg": "average", "mean": "average", "std_dev": "stddev", "std": "stddev", "var": "variance"}
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)", re.ASCII)
@@ -92,8 +94,8 @@ Statistic(kind='percentile', percentile=99.9, result_name='cost_p99.9'))
         number = matched[1].rstrip("0").rstrip(".") if "." in matched[1] else str(int(matched[1]))
         return Statistic("percentile", float(matched[1]), f"{prefix}p{number}")
     raise ConfigurationError(
-        f"aggregate: {name!r} is not a statistic; expected {', '.join(_NAMES)}, a percentile such as 'p95' or 'p99.9', or an "
-        "Aggregator"
+        f"aggregate: {name!r} is not a statistic; expected {', '.join(_NAMES)}, a percentile such as 'p95' or "
+        "'p99.9', or an Aggregator"
     )
 
 
@@ -118,6 +120,11 @@ class CoreMetric:
     """Of which records it takes those for which this is true."""
     refuses_nulls: bool = False
 
+    @property
+    def depends_on_order(self) -> bool:
+        """Whether another order of the same records may give other results, by more than the rounding of sums."""
+        return self.kind in ("heavy_hitters", "kll_percentiles")
+
     def core_settings(
         self, fields: Sequence[str], labels: Sequence[str], selections: Sequence[str] = ()
     ) -> dict[str, Any]:
@@ -136,12 +143,14 @@ class CoreMetric:
 
 
 def distinct_metric(field: str, result: str, *, precision: int = DEFAULT_PRECISION) -> CoreMetric:
+    """What DistinctAggregator computes."""
     return CoreMetric("distinct", (), (result,), (field,), {"precision": precision})
 
 
 def heavy_hitters_metric(
     field: str, result: str, *, k: int = DEFAULT_HITTERS, capacity: int | None = None
 ) -> CoreMetric:
+    """What HeavyHittersAggregator computes."""
     settings = {"k": k, "capacity": COUNTERS_PER_HITTER * k if capacity is None else capacity}
     return CoreMetric("heavy_hitters", (), (result,), (field,), settings)
 
@@ -149,12 +158,14 @@ def heavy_hitters_metric(
 def histogram_metric(
     field: str, result: str, *, edges: Sequence[float] | None = None, bins: int = MOST_BINS
 ) -> CoreMetric:
+    """What HistogramAggregator computes."""
     if edges is None:
         return CoreMetric("log_bucket_histogram", (field,), (result,), settings={"bins": bins})
     return CoreMetric("edge_histogram", (field,), (result,), settings={"edges": list(edges)})
 
 
 def collect_metric(field: str, result: str, *, limit: int = DEFAULT_LIMIT) -> CoreMetric:
+    """What CollectAggregator computes."""
     return CoreMetric("collect", (), (result,), (field,), {"limit": limit})
 
 

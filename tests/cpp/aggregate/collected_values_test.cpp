@@ -47,9 +47,12 @@ TEST(CollectedValues, TheFirstByTimeInOrderOfTimeThenValueAsTheyWere) {
                 {3, std::numeric_limits<std::uint64_t>::max()},
                 {2, std::int64_t{-7}},
                 {4, std::string("a\0b", 3)}});
-    EXPECT_EQ(collected(state),
-              (ResultList{{true}, {std::int64_t{-7}}, {1.5}, {std::string("text")},
-                          {std::numeric_limits<std::uint64_t>::max()}, {std::string("a\0b", 3)}}));
+    EXPECT_EQ(collected(state), (ResultList{{true},
+                                            {std::int64_t{-7}},
+                                            {1.5},
+                                            {std::string("text")},
+                                            {std::numeric_limits<std::uint64_t>::max()},
+                                            {std::string("a\0b", 3)}}));
 }
 
 TEST(CollectedValues, IsAFunctionOfTheRecords) {

@@ -80,8 +80,7 @@ TEST(HyperLogLog, TheStandardErrorIsTheStatedOne) {
             double bias = 0;
             for (std::uint64_t trial = 0; trial < kTrials; ++trial) {
                 const Sketch sketch(precision, hashes_of(trial << 32, size));
-                const double error =
-                    static_cast<double>(sketch.estimate()) / static_cast<double>(size) - 1;
+                const double error = static_cast<double>(sketch.estimate()) / static_cast<double>(size) - 1;
                 squares += error * error / kTrials;
                 bias += error / kTrials;
             }

@@ -56,19 +56,16 @@ using Make = std::function<double(std::mt19937_64&, std::size_t, std::size_t)>;
 const std::map<std::string, Make>& distributions() {
     static const std::map<std::string, Make> kAll = {
         {"lognormal", [](auto& random, auto, auto) { return std::lognormal_distribution(5.0, 1.0)(random); }},
-        {"pareto", [](auto& random, auto, auto) {
-             return std::pow(1 - std::uniform_real_distribution<>()(random), -1 / 1.2);
-         }},
+        {"pareto", [](auto& random, auto,
+                      auto) { return std::pow(1 - std::uniform_real_distribution<>()(random), -1 / 1.2); }},
         {"constant", [](auto&, auto, auto) { return 7.0; }},
         {"sorted", [](auto&, auto at, auto) { return static_cast<double>(at); }},
         {"reversed", [](auto&, auto at, auto size) { return static_cast<double>(size - at); }},
-        {"bimodal", [](auto& random, auto at, auto) {
-             return std::normal_distribution(at % 2 == 0 ? 10.0 : 1000.0, 1.0)(random);
-         }},
+        {"bimodal", [](auto& random, auto at,
+                       auto) { return std::normal_distribution(at % 2 == 0 ? 10.0 : 1000.0, 1.0)(random); }},
         {"negative", [](auto& random, auto, auto) { return -std::exponential_distribution<>()(random); }},
-        {"zeros", [](auto& random, auto at, auto) {
-             return at % 3 == 0 ? std::normal_distribution<>()(random) : 0.0;
-         }},
+        {"zeros", [](auto& random, auto at,
+                     auto) { return at % 3 == 0 ? std::normal_distribution<>()(random) : 0.0; }},
     };
     return kAll;
 }
@@ -168,8 +165,7 @@ TEST(KllSketch, TheErrorOfManyStreamsHasAMeanOfZero) {
     double sum = 0;
     constexpr int kStreams = 200;
     for (std::uint64_t seed = 0; seed < kStreams; ++seed) {
-        std::vector<double> values =
-            values_of(distributions().at("lognormal"), 20'000, seed + 100);
+        std::vector<double> values = values_of(distributions().at("lognormal"), 20'000, seed + 100);
         const Sketch sketch(values);
         std::sort(values.begin(), values.end());
         const auto at = std::lower_bound(values.begin(), values.end(), sketch.percentile(50));

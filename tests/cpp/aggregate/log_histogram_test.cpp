@@ -257,15 +257,20 @@ TEST_F(LogHistogramTest, CorruptBytesThrowAndLeakNothing) {
 bool is_in(double value, const HistogramBucket& bucket) {
     const double lower = bucket.lower.value_or(-std::numeric_limits<double>::infinity());
     const double upper = bucket.upper.value_or(std::numeric_limits<double>::infinity());
-    return value == 0   ? lower == 0 && upper == 0
+    return value == 0  ? lower == 0 && upper == 0
            : value > 0 ? lower <= value && value < upper
                        : lower < value && value <= upper;
 }
 
 TEST_F(LogHistogramTest, ABucketHasTheValuesBetweenItsBounds) {
     std::mt19937_64 random(21);
-    std::vector<double> values = {0.0, 1.0, -1.0, 2.0, std::numeric_limits<double>::denorm_min(),
-                                  std::numeric_limits<double>::min(), std::numeric_limits<double>::max()};
+    std::vector<double> values = {0.0,
+                                  1.0,
+                                  -1.0,
+                                  2.0,
+                                  std::numeric_limits<double>::denorm_min(),
+                                  std::numeric_limits<double>::min(),
+                                  std::numeric_limits<double>::max()};
     while (values.size() < 20'000) {
         const auto value = std::bit_cast<double>(random());
         if (std::isfinite(value)) {
