@@ -11,14 +11,15 @@ enum class AggregationKind : std::uint8_t {
     kAverage,
     kMin,
     kMax,
-    kRange,           ///< max - min
-    kVariance,        ///< of the population: 0 for one value
-    kVarianceSample,  ///< absent for one value
-    kStddev,          ///< of the population: 0 for one value
-    kStddevSample,    ///< absent for one value
-    kPercentile,      ///< nearest rank: sorted[ceil(p / 100 * n) - 1]
-    kRate,            ///< values per second of the window; absent where it has no length
-    kSumRate,         ///< their sum per second
+    kRange,            ///< max - min
+    kVariance,         ///< of the population: 0 for one value
+    kVarianceSample,   ///< absent for one value
+    kStddev,           ///< of the population: 0 for one value
+    kStddevSample,     ///< absent for one value
+    kPercentile,       ///< nearest rank: sorted[ceil(p / 100 * n) - 1]
+    kRate,             ///< values per second of the window; absent where it has no length
+    kSumRate,          ///< their sum per second
+    kPercentileError,  ///< the bound on the relative error of percentiles; 0 where they are exact
 };
 
 /// One statistic of a value column and the name of its result.

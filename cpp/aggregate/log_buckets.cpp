@@ -59,6 +59,36 @@ double representative(std::int32_t bucket, int level) noexcept {
                     std::numeric_limits<double>::max());
 }
 
+double lower_bound(std::int32_t bucket, int level) noexcept {
+    // What rounding in bucket_of_normal() makes of the bounds.
+    static const std::array<double, kPerOctave> kLeast = [] {
+        std::array<double, kPerOctave> least{};
+        for (std::int32_t k = 0; k < kPerOctave; ++k) {
+            const auto is_within = [k](double value) {
+                return LogHistogram::bucket_of_normal(value) >= 2 * k;
+            };
+            double value = kBounds[static_cast<std::size_t>(k)];
+            while (value > 1 && is_within(std::nextafter(value, 0))) {
+                value = std::nextafter(value, 0);
+            }
+            while (!is_within(value)) {
+                value = std::nextafter(value, 2);
+            }
+            least[static_cast<std::size_t>(k)] = value;
+        }
+        return least;
+    }();
+    const std::int64_t begin = std::int64_t{bucket} * (std::int64_t{1} << level);
+    const std::int64_t octave = (begin >= 0 ? begin : begin - (kPerOctave - 1)) / kPerOctave;
+    const double least = kLeast[static_cast<std::size_t>(begin - octave * kPerOctave)];
+    const auto exponent = static_cast<int>(octave);
+    const double bound = std::ldexp(least, exponent);
+    // A subnormal number may have been rounded down.
+    const bool is_too_small =
+        bound < std::numeric_limits<double>::min() && std::ldexp(bound, -exponent) < least;
+    return is_too_small ? std::nextafter(bound, 1) : bound;
+}
+
 double relative_error(int level) noexcept { return kErrors[static_cast<std::size_t>(level)]; }
 
 }  // namespace log_buckets

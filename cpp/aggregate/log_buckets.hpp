@@ -18,6 +18,8 @@ inline constexpr std::int32_t kLast = 1024 * LogHistogram::kBucketsPerOctave;
 inline constexpr int kMaxLevel = 7;
 static_assert((kLast >> kMaxLevel) - (kFirst >> kMaxLevel) + 1 <= LogHistogram::kMaxBuckets);
 
+/// The least positive double in a bucket or in one that follows; infinite where there is none.
+[[nodiscard]] double lower_bound(std::int32_t bucket, int level) noexcept;
 /// The value whose relative distance to both ends of a bucket is the same.
 [[nodiscard]] double representative(std::int32_t bucket, int level) noexcept;
 /// The bound on the relative distance of any value to the one that represents its bucket.

@@ -1,8 +1,10 @@
 #include "aggregate/log_histogram.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "aggregate/log_buckets.hpp"
 
@@ -372,6 +374,49 @@ void LogHistogram::values(std::span<const std::uint64_t> ranks, std::span<double
             }
         }
     });
+}
+
+std::vector<HistogramBucket> LogHistogram::buckets(int most) const {
+    std::vector<HistogramBucket> buckets;
+    if (block_ == nullptr) {
+        return buckets;
+    }
+    Block& block = head();
+    int level = block.level;
+    while (std::max(occupied(0).collapsed(level - block.level).size(),
+                    occupied(1).collapsed(level - block.level).size()) > most) {
+        ++level;
+    }
+    const auto finite = [](double bound) {
+        return std::isfinite(bound) ? std::optional(bound) : std::nullopt;
+    };
+    with_counters(block.counters(), block.counter_bytes, [&](const auto* counters) {
+        for (const int sign : {1, 0}) {
+            const std::size_t begin = buckets.size();
+            const Range range = occupied(sign);
+            std::int32_t last = 0;
+            for (std::int32_t bucket = range.first; bucket < range.end; ++bucket) {
+                const std::uint64_t count = counters[block.start[sign] + bucket - block.first[sign]];
+                const std::int32_t collapsed = bucket >> (level - block.level);
+                if (count != 0 && buckets.size() > begin && last == collapsed) {
+                    buckets.back().count += count;
+                } else if (count != 0) {
+                    const double lower = log_buckets::lower_bound(collapsed, level);
+                    const double upper = log_buckets::lower_bound(collapsed + 1, level);
+                    buckets.push_back(sign == 0 ? HistogramBucket{lower, finite(upper), count}
+                                                : HistogramBucket{finite(-upper), -lower, count});
+                    last = collapsed;
+                }
+            }
+            if (sign == 1) {
+                std::reverse(buckets.begin(), buckets.end());
+                if (block.zeros != 0) {
+                    buckets.push_back({0.0, 0.0, block.zeros});
+                }
+            }
+        }
+    });
+    return buckets;
 }
 
 void LogHistogram::encode(ByteWriter& out) const {

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <vector>
 
+#include "aggregate/histogram_bucket.hpp"
 #include "aggregate/size_class_pool.hpp"
 #include "state/byte_codec.hpp"
 
@@ -63,6 +65,9 @@ public:
     /// For each rank (1-based, ascending, at most count()) the value that stands for the
     /// bucket which holds the value of that rank.
     void values(std::span<const std::uint64_t> ranks, std::span<double> results) const noexcept;
+    /// The buckets that have values, by ascending values, collapsed until those of one sign span at most
+    /// `most` buckets, at least 2.
+    [[nodiscard]] std::vector<HistogramBucket> buckets(int most) const;
 
     /// Equal multisets give equal bytes.
     void encode(ByteWriter& out) const;

@@ -32,6 +32,7 @@ ResultValue decode_value(ByteReader& in, int depth) {
             }
             return {std::move(fields)};
         }
+        case 7: return {in.read<std::uint64_t>()};
         default: ByteReader::corrupt("an unknown kind of result");
     }
 }

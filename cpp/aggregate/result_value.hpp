@@ -17,7 +17,9 @@ using ResultFields = std::vector<std::pair<std::string, ResultValue>>;
 
 /// A result that is more than one number: a list, a value with named fields, any nesting of them.
 struct ResultValue {
-    std::variant<std::monostate, bool, std::int64_t, double, std::string, ResultList, ResultFields> value;
+    std::variant<std::monostate, bool, std::int64_t, double, std::string, ResultList, ResultFields,
+                 std::uint64_t>
+        value;
 
     [[nodiscard]] bool is_null() const noexcept { return value.index() == 0; }
 

@@ -16,8 +16,9 @@ class StrictMetric final : public WrappedMetric {
 public:
     struct Field {
         std::string name;
-        /// Its values.
+        /// Its place among the values, or the labels.
         std::size_t column;
+        bool is_label = false;
     };
 
     /// `fields` are those that the metric reads.

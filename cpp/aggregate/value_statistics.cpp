@@ -224,6 +224,7 @@ MetricValue ValueStatistics::result(const std::byte* state, const Aggregation& a
         case AggregationKind::kStddev: return deviation(state, n, standard_deviation);
         case AggregationKind::kStddevSample:
             return n == 1 ? MetricValue{} : deviation(state, n - 1, standard_deviation);
+        case AggregationKind::kPercentileError: return percentile_error(state);
         default: break;
     }
     return load_part<QuantileSketch>(state + layout_.sketch)

@@ -33,7 +33,8 @@ struct ValueParts {
             case AggregationKind::kVarianceSample:
             case AggregationKind::kStddev:
             case AggregationKind::kStddevSample: sum = squares = extremes = true; break;
-            case AggregationKind::kPercentile: extremes = sketch = true; break;
+            case AggregationKind::kPercentile:
+            case AggregationKind::kPercentileError: extremes = sketch = true; break;
         }
     }
     friend bool operator==(const ValueParts&, const ValueParts&) = default;

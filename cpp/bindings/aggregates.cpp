@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -6,6 +7,7 @@
 #include <vector>
 
 #include "aggregate/metric_row.hpp"
+#include "aggregate/percentile_metric.hpp"
 #include "aggregate/value_statistics.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/metrics.hpp"
@@ -17,21 +19,48 @@
 namespace llmopt_stream::bindings {
 namespace {
 
-/// A scalar as the decoders encode a label; anything else is null.
+/// A number as a double, a bool not being one.
+std::optional<double> number_of(py::handle value) {
+    if (PyBool_Check(value.ptr())) {
+        return std::nullopt;
+    }
+    const bool is_number = PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr()) ||
+                           PyIndex_Check(value.ptr()) || py::hasattr(value, "__float__");
+    return is_number ? std::optional(py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>())
+                     : std::nullopt;
+}
+
+/// A scalar as the decoders encode a label; anything else, and a number that is not finite, is null.
 std::string encoded_label(py::handle value) {
     std::string encoded;
     if (PyBool_Check(value.ptr())) {
         key_encoding::append_bool(encoded, value.cast<bool>());
-    } else if (PyLong_Check(value.ptr())) {
-        try {
-            key_encoding::append_int(encoded, value.cast<std::int64_t>());
-        } catch (const py::cast_error&) {
-            key_encoding::append_double(encoded, value.cast<double>());
-        }
-    } else if (PyFloat_Check(value.ptr())) {
-        key_encoding::append_double(encoded, value.cast<double>());
-    } else if (PyUnicode_Check(value.ptr())) {
+        return encoded;
+    }
+    if (PyUnicode_Check(value.ptr())) {
         key_encoding::append_text(encoded, value.cast<std::string>());
+        return encoded;
+    }
+    if (PyIndex_Check(value.ptr())) {
+        const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+        if (!index) {
+            throw py::error_already_set();
+        }
+        int overflow = 0;
+        const std::int64_t integer = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+        if (overflow == 0) {
+            key_encoding::append_int(encoded, integer);
+            return encoded;
+        }
+        const std::uint64_t natural = overflow > 0 ? PyLong_AsUnsignedLongLong(index.ptr()) : 0;
+        if (overflow > 0 && PyErr_Occurred() == nullptr) {
+            key_encoding::append_uint(encoded, natural);
+            return encoded;
+        }
+        PyErr_Clear();
+    }
+    if (const std::optional<double> number = number_of(value); number && std::isfinite(*number)) {
+        key_encoding::append_double(encoded, *number);
     } else {
         key_encoding::append_null(encoded);
     }
@@ -43,8 +72,13 @@ struct Layout {
     Metrics metrics;
     std::vector<FieldType> types;
     std::size_t labels;
-    /// The metric that simple statistics are asked of.
+    /// Two accumulators can be merged if these are equal.
+    std::string settings;
+    /// The metrics that single statistics are asked of, and where in the row their states lie.
     const ValueStatistics* statistics = nullptr;
+    std::size_t statistics_at = 0;
+    const PercentileMetric* percentiles = nullptr;
+    std::size_t percentiles_at = 0;
 };
 
 /// The state of metrics with the memory that it grows into: usable alone, outside any pipeline.
@@ -62,6 +96,9 @@ public:
     /// One record: numbers for the value columns and scalars for the labels, in order.
     bool add_record(const std::vector<std::optional<double>>& numbers, const py::list& labels,
                     std::optional<Timestamp> time) {
+        if (numbers.size() != layout_->types.size() || labels.size() != layout_->labels) {
+            throw Error(ErrorKind::kAggregation, "add: a value for each field is needed");
+        }
         RecordBatch batch;
         std::vector<double> values;
         for (const std::optional<double>& number : numbers) {
@@ -79,8 +116,24 @@ public:
         return add_batch(batch, time);
     }
 
+    /// A value of the only field, as a number where one is read, and as it is where that is.
+    bool add_scalar(const py::object& value, std::optional<Timestamp> time) {
+        if (layout_->types.size() > 1 || layout_->labels > 1) {
+            throw Error(ErrorKind::kAggregation, "add: a value for each field is needed");
+        }
+        py::list labels;
+        for (std::size_t label = 0; label < layout_->labels; ++label) {
+            labels.append(value);
+        }
+        return add_record(std::vector(layout_->types.size(), number_of(value)), labels, time);
+    }
+
     void merge(const Accumulator& other) {
-        if (layout_ != other.layout_ && !is_like(other)) {
+        if (&other == this) {
+            merge(*copy());
+            return;
+        }
+        if (layout_ != other.layout_ && layout_->settings != other.layout_->settings) {
             throw Error(ErrorKind::kAggregation, "merge: the accumulators are of different aggregators");
         }
         row_.merge(state(), other.state(), *pool_);
@@ -103,7 +156,21 @@ public:
         return results;
     }
     [[nodiscard]] MetricValue result(AggregationKind kind, double percentile = 0) const {
-        return statistics().result(state(), Aggregation{kind, percentile, "accumulator"});
+        return statistics().result(state() + layout_->statistics_at,
+                                   Aggregation{kind, percentile, "accumulator"});
+    }
+    [[nodiscard]] MetricValue percentile(double percent) const {
+        if (layout_->percentiles == nullptr) {
+            return result(AggregationKind::kPercentile, percent);
+        }
+        if (!(percent >= 0 && percent <= 100)) {
+            throw Error(ErrorKind::kAggregation,
+                        "percentile: expected one in [0, 100], got " + std::to_string(percent));
+        }
+        const std::byte* const at = state() + layout_->percentiles_at;
+        return layout_->percentiles->count(at) == 0
+                   ? MetricValue{}
+                   : layout_->percentiles->percentiles(at, {&percent, 1}).front();
     }
     [[nodiscard]] py::bytes encode() const {
         ByteWriter out;
@@ -120,8 +187,11 @@ public:
         std::swap(state_, decoded.state_);
         std::swap(pool_, decoded.pool_);
     }
-    [[nodiscard]] std::uint64_t count() const { return statistics().count(state()); }
-    [[nodiscard]] double percentile_error() const { return statistics().percentile_error(state()); }
+    [[nodiscard]] std::uint64_t count() const { return statistics().count(state() + layout_->statistics_at); }
+    [[nodiscard]] bool reads_labels() const noexcept { return layout_->labels != 0; }
+    [[nodiscard]] double percentile_error() const {
+        return statistics().percentile_error(state() + layout_->statistics_at);
+    }
 
     explicit Accumulator(std::shared_ptr<const Layout> layout)
         : layout_(std::move(layout)), row_(layout_->metrics), state_(row_.bytes() / 8) {
@@ -137,11 +207,19 @@ private:
         for (const std::string& type : types) {
             layout->types.push_back(field_type_of(type));
         }
+        layout->settings = py::str(py::make_tuple(metrics, types, labels));
+        std::size_t at = 0;
         for (const py::handle metric : metrics) {
             layout->metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric))(layout->types));
             if (layout->statistics == nullptr) {
                 layout->statistics = dynamic_cast<const ValueStatistics*>(layout->metrics.back().get());
+                layout->statistics_at = at;
             }
+            if (layout->percentiles == nullptr) {
+                layout->percentiles = dynamic_cast<const PercentileMetric*>(layout->metrics.back().get());
+                layout->percentiles_at = at;
+            }
+            at += layout->metrics.back()->state_bytes();
         }
         return layout;
     }
@@ -181,17 +259,6 @@ private:
         row_.add({&row, 1}, batch, 0, *pool_, skipped);
         return skipped.front() == 0;
     }
-    [[nodiscard]] bool is_like(const Accumulator& other) const {
-        std::vector<std::string> names[2];
-        for (const ResultColumn& column : row_.make_result_columns()) {
-            names[0].push_back(column.name);
-        }
-        for (const ResultColumn& column : other.row_.make_result_columns()) {
-            names[1].push_back(column.name);
-        }
-        return state_.size() == other.state_.size() && layout_->types == other.layout_->types &&
-               names[0] == names[1];
-    }
     [[nodiscard]] const ValueStatistics& statistics() const {
         if (layout_->statistics == nullptr) {
             throw Error(ErrorKind::kAggregation, "the accumulator keeps no such statistic");
@@ -221,12 +288,16 @@ void bind_aggregates(py::module_& module) {
         .def("add_record", &Accumulator::add_record, py::arg("numbers"), py::arg("labels"),
              py::arg("time") = py::none(),
              "Takes a value of each field, numbers first; False if it is not usable.")
+        .def("add_scalar", &Accumulator::add_scalar, py::arg("value"), py::arg("time") = py::none(),
+             "Takes a value of the only field, as a number and as it is; False if it is not usable.")
         .def("merge", &Accumulator::merge, py::arg("other"), "Adds everything that the other one holds.")
         .def("copy", &Accumulator::copy)
         .def("results", &Accumulator::results, py::arg("window") = py::none(),
              "{result: value}; rates need the window, (start, end) in microseconds.")
         .def("encode", &Accumulator::encode, "Bytes that decode() restores exactly.")
         .def("decode", &Accumulator::decode, py::arg("encoded"), "Replaces the content by encoded bytes.")
+        .def_property_readonly("reads_labels", &Accumulator::reads_labels,
+                               "Whether anything reads values as they are, whatever their type.")
         .def_property_readonly("count", &Accumulator::count)
         .def_property_readonly("sum",
                                [](const Accumulator& self) { return self.result(AggregationKind::kSum); })
@@ -243,12 +314,11 @@ void bind_aggregates(py::module_& module) {
             [](const Accumulator& self) { return self.result(AggregationKind::kStddevSample); },
             "None for one value.")
         .def(
-            "percentile",
-            [](const Accumulator& self, double p) { return self.result(AggregationKind::kPercentile, p); },
-            py::arg("p"), "Nearest rank, p in [0, 100].")
-        .def("p50", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 50); })
-        .def("p95", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 95); })
-        .def("p99", [](const Accumulator& self) { return self.result(AggregationKind::kPercentile, 99); })
+            "percentile", [](const Accumulator& self, double p) { return self.percentile(p); }, py::arg("p"),
+            "Nearest rank, p in [0, 100].")
+        .def("p50", [](const Accumulator& self) { return self.percentile(50); })
+        .def("p95", [](const Accumulator& self) { return self.percentile(95); })
+        .def("p99", [](const Accumulator& self) { return self.percentile(99); })
         .def_property_readonly("percentile_error", &Accumulator::percentile_error,
                                "The bound on the relative error of percentiles; 0.0 while they are exact.");
 }

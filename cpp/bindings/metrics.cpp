@@ -8,8 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "aggregate/collected_values.hpp"
+#include "aggregate/distinct_count.hpp"
+#include "aggregate/edge_histogram.hpp"
 #include "aggregate/endpoint_statistics.hpp"
+#include "aggregate/exact_percentiles.hpp"
+#include "aggregate/heavy_hitters.hpp"
 #include "aggregate/joint_statistics.hpp"
+#include "aggregate/kll_percentiles.hpp"
+#include "aggregate/log_bucket_histogram.hpp"
 #include "aggregate/selected_metric.hpp"
 #include "aggregate/shape_statistics.hpp"
 #include "aggregate/strict_metric.hpp"
@@ -90,6 +97,31 @@ MetricFactory joint_statistics_of(const py::dict& settings) {
     };
 }
 
+/// The only label column that a metric reads.
+std::size_t label_of(const py::dict& settings) {
+    return setting<std::vector<std::size_t>>(settings, "labels").at(0);
+}
+
+std::string only_result_of(const py::dict& settings) {
+    return setting<std::vector<std::string>>(settings, "results").at(0);
+}
+
+/// One that is made with these arguments, whatever the types of fields are.
+template <typename Made, typename... Arguments>
+MetricFactory always(Arguments... arguments) {
+    return [metric = std::make_shared<const Made>(std::move(arguments)...)](
+               const std::vector<FieldType>&) -> std::shared_ptr<const Metric> { return metric; };
+}
+
+std::vector<PercentileMetric::Result> percentiles_of(const py::dict& settings) {
+    std::vector<PercentileMetric::Result> results;
+    const auto names = setting<std::vector<std::string>>(settings, "results");
+    for (const double percent : setting<std::vector<double>>(settings, "percentiles")) {
+        results.push_back({percent, names.at(results.size())});
+    }
+    return results;
+}
+
 MetricFactory unwrapped_metric_of(const py::dict& settings) {
     const auto kind = setting<std::string>(settings, "kind");
     if (kind == "values") {
@@ -113,6 +145,33 @@ MetricFactory unwrapped_metric_of(const py::dict& settings) {
     if (kind == "apply") {
         return user_function_of(settings);
     }
+    if (kind == "distinct") {
+        return always<DistinctCount>(label_of(settings), setting<int>(settings, "precision"),
+                                     only_result_of(settings));
+    }
+    if (kind == "heavy_hitters") {
+        return always<HeavyHitters>(label_of(settings), setting<std::size_t>(settings, "k"),
+                                    setting<std::size_t>(settings, "capacity"), only_result_of(settings));
+    }
+    if (kind == "exact_percentiles") {
+        return always<ExactPercentiles>(column_of(settings), percentiles_of(settings));
+    }
+    if (kind == "kll_percentiles") {
+        return always<KllPercentiles>(column_of(settings), percentiles_of(settings),
+                                      setting<std::uint32_t>(settings, "k"));
+    }
+    if (kind == "edge_histogram") {
+        return always<EdgeHistogram>(column_of(settings), setting<std::vector<double>>(settings, "edges"),
+                                     only_result_of(settings));
+    }
+    if (kind == "log_bucket_histogram") {
+        return always<LogBucketHistogram>(column_of(settings), setting<int>(settings, "bins"),
+                                          only_result_of(settings));
+    }
+    if (kind == "collect") {
+        return always<CollectedValues>(label_of(settings), setting<std::size_t>(settings, "limit"),
+                                       only_result_of(settings));
+    }
     throw Error(ErrorKind::kConfiguration, "metric: '" + kind + "' is not known");
 }
 
@@ -128,7 +187,11 @@ MetricFactory metric_of(const py::dict& settings) {
     std::vector<StrictMetric::Field> fields;
     const auto columns = setting<std::vector<std::size_t>>(settings, "columns");
     for (const auto& name : setting<std::vector<std::string>>(settings, "fields")) {
-        fields.push_back({name, columns.at(fields.size())});
+        fields.push_back({name, columns.at(fields.size()), false});
+    }
+    const auto labels = setting<std::vector<std::size_t>>(settings, "labels");
+    for (const auto& name : setting<std::vector<std::string>>(settings, "label_fields")) {
+        fields.push_back({name, labels.at(fields.size() - columns.size()), true});
     }
     return [selection, refuses_nulls, fields = std::move(fields),
             make = std::move(make)](const std::vector<FieldType>& types) {

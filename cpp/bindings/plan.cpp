@@ -20,7 +20,7 @@ Value lookup(const std::array<std::pair<std::string_view, Value>, size>& names, 
     throw Error(ErrorKind::kConfiguration, std::string(what) + ": '" + name + "' is not known");
 }
 
-constexpr std::array<std::pair<std::string_view, AggregationKind>, 13> kAggregations{{
+constexpr std::array<std::pair<std::string_view, AggregationKind>, 14> kAggregations{{
     {"count", AggregationKind::kCount},
     {"sum", AggregationKind::kSum},
     {"average", AggregationKind::kAverage},
@@ -34,6 +34,7 @@ constexpr std::array<std::pair<std::string_view, AggregationKind>, 13> kAggregat
     {"percentile", AggregationKind::kPercentile},
     {"rate", AggregationKind::kRate},
     {"sum_rate", AggregationKind::kSumRate},
+    {"percentile_error", AggregationKind::kPercentileError},
 }};
 constexpr std::array<std::pair<std::string_view, FieldType>, 2> kFieldTypes{{
     {"float64", FieldType::kFloat64},

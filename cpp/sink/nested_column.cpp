@@ -7,7 +7,7 @@
 namespace llmopt_stream {
 namespace {
 
-enum class Kind { kNone, kBool, kInt64, kFloat64, kText, kList, kStruct };
+enum class Kind { kNone, kBool, kInt64, kFloat64, kText, kList, kStruct, kUInt64 };
 
 /// By pointer: values lie in the results, and a null pointer is null.
 using Values = std::vector<const ResultValue*>;
@@ -36,6 +36,7 @@ std::string text_of(const ResultValue& value) {
         case Kind::kNone: return "null";
         case Kind::kBool: return std::get<bool>(value.value) ? "true" : "false";
         case Kind::kInt64: return number_text(std::get<std::int64_t>(value.value));
+        case Kind::kUInt64: return number_text(std::get<std::uint64_t>(value.value));
         case Kind::kFloat64: return number_text(std::get<double>(value.value));
         case Kind::kText: return std::get<std::string>(value.value);
         case Kind::kList: {

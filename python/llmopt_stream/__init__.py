@@ -69,6 +69,12 @@ from .run_summary import RunSummary
 from .schemas import EventTime
 from .series import MovingAverage, ZScore
 from .sinks import CallbackSink, CollectSink, ConsoleSink, Sink
+from .sketches import (
+    CollectAggregator,
+    DistinctAggregator,
+    HeavyHittersAggregator,
+    HistogramAggregator,
+)
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
 from .triggers import (
     AfterWatermark,
@@ -117,6 +123,7 @@ __all__ = [
     "CallbackSink",
     "CheckpointError",
     "CloudEvent",
+    "CollectAggregator",
     "CollectSink",
     "Column",
     "CompositeAggregator",
@@ -128,6 +135,7 @@ __all__ = [
     "CountWindowAssigner",
     "CovarianceAggregator",
     "CumulativeWindowAssigner",
+    "DistinctAggregator",
     "ErrorEvent",
     "ErrorHandler",
     "ErrorPolicy",
@@ -144,6 +152,8 @@ __all__ = [
     "GeneratorSource",
     "GlobalWindowAssigner",
     "GroupingKey",
+    "HeavyHittersAggregator",
+    "HistogramAggregator",
     "HybridTrigger",
     "IterableSource",
     "KafkaError",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ._core import Accumulator
 from .aggregator import Aggregator
+from .checks import percents, whole_number
+from .errors import ConfigurationError
 from .events import GroupingKey
-from .metrics import NINE, CoreMetric, core_metrics_of, metric_of, parse_statistic
+from .metrics import NINE, CoreMetric, core_metrics_of, metric_of, parse_statistic, percentile_statistic
 from .results import AggregationResult, Pane
 from .units import Time, core_time
 from .windows import Window
@@ -42,13 +44,15 @@ class BuiltInAggregator(Aggregator):
         return Accumulator(settings, ["float64"] * len(fields), len(labels))
 
     def add(self, accumulator: Accumulator, value: Any, *, time: Time | None = None) -> None:
-        """Takes one value; null, NaN and infinite values are skipped. First and last need its event time."""
+        """Takes one value; null, NaN and infinite values are skipped. First, last and collect need its event
+        time.
+        """
         if value is None:
             return
-        if time is None:
+        if time is None and not accumulator.reads_labels:
             accumulator.add(value)
         else:
-            accumulator.add_record([value], [], core_time(time, "add: time"))
+            accumulator.add_scalar(value, None if time is None else core_time(time, "add: time"))
 
     def merge(self, a: Accumulator, b: Accumulator) -> Accumulator:
         merged = a.copy()
@@ -175,9 +179,18 @@ class StdDevAggregator(_Statistics):
     _name = "stddev"
 
 
-class PercentileAggregator(_Statistics):
-    """Percentiles by nearest rank: exact up to 64 values, beyond that from a log-bucket histogram
-    within 1 % of the value (DDSketch, Masson et al., VLDB 2019).
+class PercentileAggregator(BuiltInAggregator):
+    """Percentiles by nearest rank, each named p and its number: p50, p99.9.
+
+    - `method="default"`: exact up to 64 values, beyond that from a log-bucket histogram within 1 % of the value
+      (DDSketch, Masson et al., VLDB 2019) while values span less than about 4e6 times; wider ones double that with
+      each collapse, and `percentile_error` says the bound. A function of the multiset of values.
+    - `method="exact"`: always exact. Every value is kept, 8 to 12 bytes each, for as long as its window; one
+      that fires copies and orders them.
+    - `method="kll"`: exact up to `k` values, beyond that a value of nearly the rank asked for (KLL, Karnin, Lang and
+      Liberty, FOCS 2016): the standard deviation of the rank's error is at most 2.45 / k of the number of values, and
+      with k = 200 it is within 1.65 % in 99 of 100 cases. Answers are values that occurred; the least and the greatest
+      are exact. About 4 k values are kept. Beyond `k` values the answer is a function of their order.
 
     >>> aggregator = PercentileAggregator()
     >>> accumulator = aggregator.create_accumulator()
@@ -187,9 +200,42 @@ class PercentileAggregator(_Statistics):
     (30.0, 50.0, 50.0, 10.0)
     """
 
-    _statistics = ("count", "p50", "p95", "p99")
-    _shown = ("p50", "p95", "p99")
-    _name = "percentile"
+    def __init__(
+        self,
+        percentiles: Sequence[float] = (50, 95, 99),
+        method: Literal["default", "exact", "kll"] = "default",
+        *,
+        k: int = 200,
+    ) -> None:
+        if method not in ("default", "exact", "kll"):
+            raise ConfigurationError(
+                f"PercentileAggregator: method: {method!r}: expected 'default', 'exact' or 'kll'"
+            )
+        self._percentiles = percents(percentiles, "PercentileAggregator: percentiles")
+        self._method = method
+        self._k = whole_number(k, "PercentileAggregator: k", least=8, most=65535)
+
+    def core_metrics(self, field: str, prefix: str = "") -> list[CoreMetric]:
+        asked = [percentile_statistic(percent, prefix=prefix) for percent in self._percentiles]
+        if self._method == "default":
+            return core_metrics_of(field, asked)
+        settings: dict[str, Any] = {"percentiles": list(self._percentiles)}
+        if self._method == "kll":
+            settings["k"] = self._k
+        names = tuple(each.result_name for each in asked)
+        return [CoreMetric(f"{self._method}_percentiles", (field,), names, settings=settings)]
+
+    def create_accumulator(self) -> Accumulator:
+        counted = [parse_statistic("count")]
+        if self._method == "default":
+            asked = [percentile_statistic(percent) for percent in self._percentiles]
+            metrics = core_metrics_of("value", [*counted, *asked])
+        else:
+            metrics = core_metrics_of("value", counted) + self.core_metrics("value")
+        return Accumulator([metric.core_settings(["value"], []) for metric in metrics], ["float64"])
+
+    def name(self) -> str:
+        return "percentile"
 
 
 class CompositeAggregator(BuiltInAggregator):

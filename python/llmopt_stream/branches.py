@@ -238,8 +238,10 @@ def _describe_metric(
         return [("apply", f"{metric.function_name} of {fields}{where}: {metric.name}", "Python per pane")]
     where = "" if metric.where is None else f" where {metric.where!r}"
     nulls = ", nulls are errors" if metric.refuses_nulls else ""
-    field = f"{metric.field} ({types.get(metric.field, 'float64')}){where}{nulls}"
     cores = metric.core_metrics()
+    as_number = any(metric.field in core.fields for core in cores)
+    kind = types.get(metric.field, "float64") if as_number else "as it is"
+    field = f"{metric.field} ({kind}){where}{nulls}"
     users = {core.results[0]: core.settings["calls"] for core in cores if core.kind == "user"}
     names = ", ".join(name for name in metric.result_names() if name not in users)
     return [

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -250,6 +251,66 @@ TEST_F(LogHistogramTest, CorruptBytesThrowAndLeakNothing) {
         }
         ASSERT_EQ(pool.allocated_bytes(), before);
     }
+}
+
+/// Whether a value lies in a bucket, whose closed end is the one nearer to zero.
+bool is_in(double value, const HistogramBucket& bucket) {
+    const double lower = bucket.lower.value_or(-std::numeric_limits<double>::infinity());
+    const double upper = bucket.upper.value_or(std::numeric_limits<double>::infinity());
+    return value == 0  ? lower == 0 && upper == 0
+           : value > 0 ? lower <= value && value < upper
+                       : lower < value && value <= upper;
+}
+
+TEST_F(LogHistogramTest, ABucketHasTheValuesBetweenItsBounds) {
+    std::mt19937_64 random(21);
+    std::vector<double> values = {0.0,
+                                  1.0,
+                                  -1.0,
+                                  2.0,
+                                  std::numeric_limits<double>::denorm_min(),
+                                  std::numeric_limits<double>::min(),
+                                  std::numeric_limits<double>::max()};
+    while (values.size() < 20'000) {
+        const auto value = std::bit_cast<double>(random());
+        if (std::isfinite(value)) {
+            values.push_back(value);
+            // A bound, and what is just below it.
+            const HistogramBucket bucket = of({std::fabs(value)}).buckets(LogHistogram::kMaxBuckets).front();
+            values.push_back(*bucket.lower);
+            values.push_back(std::nextafter(*bucket.lower, 0.0));
+        }
+    }
+    for (const double value : values) {
+        const std::vector<HistogramBucket> buckets = of({value}).buckets(LogHistogram::kMaxBuckets);
+        ASSERT_EQ(buckets.size(), 1U);
+        ASSERT_EQ(buckets.front().count, 1U);
+        ASSERT_TRUE(is_in(value, buckets.front())) << value;
+    }
+}
+
+TEST_F(LogHistogramTest, BucketsAscendAndCountEveryValueHoweverFewTheyAre) {
+    std::mt19937_64 random(22);
+    std::lognormal_distribution<double> lognormal(0, 3);
+    std::vector<double> values;
+    for (int i = 0; i < 5'000; ++i) {
+        values.push_back(i % 7 == 0 ? 0 : lognormal(random) * (i % 3 == 0 ? -1 : 1));
+    }
+    const LogHistogram histogram = of(values);
+    for (const int most : {2, 5, 100, 768}) {
+        const std::vector<HistogramBucket> buckets = histogram.buckets(most);
+        ASSERT_LE(buckets.size(), 2 * static_cast<std::size_t>(most) + 1);
+        for (std::size_t at = 0; at < buckets.size(); ++at) {
+            const auto counted = static_cast<std::uint64_t>(std::count_if(
+                values.begin(), values.end(), [&](double value) { return is_in(value, buckets[at]); }));
+            ASSERT_EQ(buckets[at].count, counted);
+            ASSERT_GT(counted, 0U);
+            if (at != 0) {
+                ASSERT_LE(*buckets[at - 1].upper, *buckets[at].lower);
+            }
+        }
+    }
+    EXPECT_TRUE(LogHistogram().buckets(768).empty());
 }
 
 }  // namespace

@@ -9,8 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "aggregate/collected_values.hpp"
+#include "aggregate/distinct_count.hpp"
+#include "aggregate/edge_histogram.hpp"
 #include "aggregate/endpoint_statistics.hpp"
+#include "aggregate/exact_percentiles.hpp"
+#include "aggregate/heavy_hitters.hpp"
 #include "aggregate/joint_statistics.hpp"
+#include "aggregate/kll_percentiles.hpp"
+#include "aggregate/log_bucket_histogram.hpp"
+#include "aggregate/metric_state.hpp"
 #include "aggregate/selected_metric.hpp"
 #include "aggregate/shape_statistics.hpp"
 #include "aggregate/strict_metric.hpp"
@@ -23,7 +31,7 @@ namespace {
 
 using Joint = JointStatistics::Kind;
 
-/// Columns 0 and 1 are floats, 2 integers.
+/// Columns 0 and 1 are floats, 2 integers. Labels 0 are of any type.
 std::vector<std::pair<std::string, std::shared_ptr<const Metric>>> all_metrics(bool integers_as_floats) {
     const FieldType integer = integers_as_floats ? FieldType::kFloat64 : FieldType::kInt64;
     const std::vector<EndpointStatistics::Result> ends = {{EndpointStatistics::End::kFirst, "first"},
@@ -56,6 +64,21 @@ std::vector<std::pair<std::string, std::shared_ptr<const Metric>>> all_metrics(b
              std::vector<JointStatistics::Field>{
                  {0, FieldType::kFloat64}, {1, FieldType::kFloat64}, {2, integer}},
              std::vector<JointStatistics::Result>{{Joint::kSlope, "slope"}, {Joint::kDetermination, "r2"}})},
+        {"distinct", std::make_shared<DistinctCount>(0, 4, "distinct")},
+        {"few distinct", std::make_shared<DistinctCount>(0, 12, "distinct")},
+        {"hitters", std::make_shared<HeavyHitters>(0, 3, 5, "heavy_hitters")},
+        {"few hitters", std::make_shared<HeavyHitters>(0, 10, 1'000, "heavy_hitters")},
+        {"exact percentiles", std::make_shared<ExactPercentiles>(
+                                  0, std::vector<PercentileMetric::Result>{{50, "p50"}, {99, "p99"}})},
+        {"integer percentiles",
+         std::make_shared<ExactPercentiles>(2, std::vector<PercentileMetric::Result>{{25, "p25"}})},
+        {"percentiles by rank", std::make_shared<KllPercentiles>(
+                                    0, std::vector<PercentileMetric::Result>{{50, "p50"}, {0, "p0"}}, 8)},
+        {"edges", std::make_shared<EdgeHistogram>(0, std::vector<double>{-50, 0, 1.5, 1e100}, "histogram")},
+        {"integer edges", std::make_shared<EdgeHistogram>(2, std::vector<double>{-50, 0, 1.5}, "histogram")},
+        {"log buckets", std::make_shared<LogBucketHistogram>(0, 768, "histogram")},
+        {"few log buckets", std::make_shared<LogBucketHistogram>(2, 5, "histogram")},
+        {"collect", std::make_shared<CollectedValues>(0, 20, "collect")},
     };
 }
 
@@ -74,6 +97,9 @@ public:
             }
             integers_.push_back(static_cast<std::int64_t>(random() % 1'000) - 300);
             present_.push_back(usable && random() % 20 != 0 ? 1 : 0);
+            std::string label;
+            key_encoding::append(label, usable ? label_of(random) : KeyValue{});
+            codes_.push_back(labels_.intern(label));
         }
     }
     [[nodiscard]] std::size_t size() const { return times_.size(); }
@@ -84,60 +110,32 @@ public:
         batch.values = {{FieldType::kFloat64, floats_[0], {}, {}},
                         {FieldType::kFloat64, floats_[1], {}, {}},
                         {FieldType::kInt64, {}, integers_, present_}};
+        batch.labels = {{codes_, &labels_}};
         return batch;
     }
 
 private:
+    static KeyValue label_of(std::mt19937_64& random) {
+        const auto draw = static_cast<std::int64_t>(random() % 400);
+        switch (random() % 8) {
+            case 0: return {};
+            case 1: return draw % 2 == 0;
+            case 2: return static_cast<double>(draw) / 8;
+            case 3: return std::string(static_cast<std::size_t>(draw), 'x');
+            case 4: return std::numeric_limits<std::uint64_t>::max() - static_cast<std::uint64_t>(draw);
+            default: return draw * draw % 50;
+        }
+    }
+
     std::vector<Timestamp> times_;
     std::vector<double> floats_[2];
     std::vector<std::int64_t> integers_;
     std::vector<std::uint8_t> present_;
+    std::vector<std::uint32_t> codes_;
+    KeyDictionary labels_;
 };
 
-class State {
-public:
-    explicit State(const Metric& metric) : metric_(metric), words_(metric.state_bytes() / 8) {
-        metric_.create(bytes());
-    }
-    ~State() { metric_.destroy(bytes(), pool_); }
-    State(const State&) = delete;
-    State& operator=(const State&) = delete;
-
-    std::byte* bytes() { return reinterpret_cast<std::byte*>(words_.data()); }
-    std::uint64_t add(const RecordBatch& batch, std::size_t first, std::size_t size) {
-        const std::vector<std::byte*> rows(size, bytes());
-        return metric_.add(rows, 0, batch, first, pool_);
-    }
-    void merge(State& other) { metric_.merge(bytes(), other.bytes(), pool_); }
-    std::string encoded() {
-        ByteWriter out;
-        metric_.encode(bytes(), out);
-        return out.take();
-    }
-    void decode(const std::string& encoded) {
-        ByteReader in(encoded);
-        metric_.decode(bytes(), in, pool_);
-    }
-    std::string results() {
-        std::vector<ResultColumn> columns;
-        metric_.make_result_columns(columns);
-        metric_.append_results(bytes(), {1'767'225'600'000'000, 1'767'225'660'000'000}, columns);
-        ByteWriter out;
-        for (const ResultColumn& column : columns) {
-            column.encode(0, out);
-        }
-        return out.take();
-    }
-    void reset() {
-        metric_.destroy(bytes(), pool_);
-        metric_.create(bytes());
-    }
-
-private:
-    const Metric& metric_;
-    std::vector<std::uint64_t> words_;
-    SizeClassPool pool_;
-};
+using State = MetricState;
 
 TEST(Metrics, BatchCutsChangeNoBit) {
     const Records records(400, 11);
@@ -298,7 +296,43 @@ TEST(Metrics, CorruptBytesAreRefusedOrMakeAStateThatCanBeUsed) {
                 ASSERT_EQ(error.kind(), ErrorKind::kCheckpoint) << name;
                 ASSERT_EQ(damaged.encoded(), empty) << name;
             }
+            ASSERT_EQ(damaged.allocated_bytes(), 0U) << name;
         }
+    }
+}
+
+TEST(Metrics, MergingLeavesTheOtherAsItWasAndIsTheSameEachTime) {
+    const Records records(400, 18);
+    const RecordBatch batch = records.batch();
+    for (const auto& [name, metric] : all_metrics(false)) {
+        State other(*metric);
+        other.add(batch, 150, 250);
+        const std::string before = other.encoded();
+        std::string merged[2];
+        for (std::string& each : merged) {
+            State state(*metric);
+            state.add(batch, 0, 150);
+            state.merge(other);
+            each = state.encoded();
+        }
+        EXPECT_EQ(merged[0], merged[1]) << name;
+        EXPECT_EQ(other.encoded(), before) << name;
+    }
+}
+
+TEST(Metrics, DestroyingGivesAllMemoryBack) {
+    const Records records(400, 19);
+    const RecordBatch batch = records.batch();
+    for (const auto& [name, metric] : all_metrics(false)) {
+        State state(*metric);
+        State other(*metric);
+        state.add(batch, 0, 250);
+        other.add(batch, 250, 150);
+        state.merge(other);
+        state.reset();
+        EXPECT_EQ(state.allocated_bytes(), 0U) << name;
+        other.reset();
+        EXPECT_EQ(other.allocated_bytes(), 0U) << name;
     }
 }
 

@@ -478,5 +478,20 @@ TEST(ValueStatistics, DestroyingGivesEverythingBackToThePool) {
     EXPECT_EQ(state.pool().allocated_bytes(), 0U);
 }
 
+TEST(ValueStatistics, APaneReportsTheErrorOfItsPercentilesIfAsked) {
+    const ValueStatistics metric(0, FieldType::kFloat64, {{Kind::kPercentileError, 0, "percentile_error"}});
+    State state(metric);
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(state.result(Kind::kPercentileError)));
+    state.add(lognormal_values(64, 1));
+    EXPECT_EQ(state.number(Kind::kPercentileError), 0.0);
+    state.add(lognormal_values(1, 2));
+    const double error = state.number(Kind::kPercentileError);
+    EXPECT_GT(error, 0.009);
+    EXPECT_LT(error, 0.01);
+    // 21 octaves fit; twice as many take one collapse.
+    state.add(std::vector<double>{1, std::ldexp(1.0, 40)});
+    EXPECT_DOUBLE_EQ(state.number(Kind::kPercentileError), 2 * error / (1 + error * error));
+}
+
 }  // namespace
 }  // namespace llmopt_stream

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
-from llmopt_stream.aggregates import BuiltInAggregator
+from llmopt_stream.aggregates import BuiltInAggregator, PercentileAggregator
 from llmopt_stream.aggregator import Aggregator
 from llmopt_stream.apply import AppliedFunction
 from llmopt_stream.joint_aggregates import (
@@ -18,9 +20,16 @@ from llmopt_stream.joint_aggregates import (
     RatioAggregator,
     WeightedAverageAggregator,
 )
+from llmopt_stream.sketches import (
+    CollectAggregator,
+    DistinctAggregator,
+    HeavyHittersAggregator,
+    HistogramAggregator,
+)
 from llmopt_stream.user_aggregator import plain_result
 
 from .expressions import number_of
+from .metrics import EXACT_PERCENTILES, nearest_rank
 from .values import EARLIEST, Interval, Record, field_of, is_number
 
 __all__ = ["UNCHECKED", "AggregatorMetric", "AppliedMetric"]
@@ -230,10 +239,81 @@ def _solved(matrix: list[list[Fraction]]) -> list[Fraction] | None:
     return [row[-1] for row in matrix]
 
 
+def _numbers(field: str, records: Sequence[Record]) -> list[Any]:
+    return [value for record in records if is_number(value := field_of(record, field))]
+
+
+def _scalar(value: Any) -> tuple[int, Any] | None:
+    """What values are equal and ordered by: bools, numbers, texts. None for what is no value."""
+    if isinstance(value, bool):
+        return 0, value
+    if is_number(value):
+        return 1, int(value) if value == math.floor(value) else value
+    return (2, value) if isinstance(value, str) else None
+
+
+def _scalars(field: str, records: Sequence[Record]) -> list[tuple[int, Any]]:
+    return [value for record in records if (value := _scalar(field_of(record, field))) is not None]
+
+
+def _percentiles(aggregator: Any, field: str, records: Sequence[Record], *_: Any) -> list[Any]:
+    ordered = sorted(_numbers(field, records))
+    exact_values = {"default": EXACT_PERCENTILES, "kll": aggregator._k, "exact": len(ordered)}
+    if not ordered or len(ordered) > exact_values[aggregator._method]:
+        return [UNCHECKED if ordered else None for _ in aggregator._percentiles]
+    return [float(nearest_rank(percent, ordered)) for percent in aggregator._percentiles]
+
+
+def _distinct(aggregator: Any, field: str, records: Sequence[Record], *_: Any) -> list[Any]:
+    different = len(set(_scalars(field, records)))
+    return [different if different <= min(max(2**aggregator._precision // 8, 64), 1024) else UNCHECKED]
+
+
+def _heavy_hitters(aggregator: Any, field: str, records: Sequence[Record], *_: Any) -> list[Any]:
+    counts = Counter(_scalars(field, records))
+    if len(counts) > 2 * aggregator._capacity:
+        return [UNCHECKED]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: aggregator._k]
+    return [[{"value": value[1], "count": count, "error": 0} for value, count in ordered]]
+
+
+def _histogram(aggregator: Any, field: str, records: Sequence[Record], *_: Any) -> list[Any]:
+    if aggregator._edges is None:
+        return [UNCHECKED]
+    bounds = [-math.inf, *aggregator._edges, math.inf]
+    numbers = _numbers(field, records)
+    return [
+        [
+            {
+                "lower": None if math.isinf(lower) else lower,
+                "upper": None if math.isinf(upper) else upper,
+                "count": sum(lower <= number < upper for number in numbers),
+            }
+            for lower, upper in pairwise(bounds)
+        ]
+    ]
+
+
+def _collect(
+    aggregator: Any, field: str, records: Sequence[Record], times: Sequence[int], *_: Any
+) -> list[Any]:
+    timed = sorted(
+        (time, value)
+        for time, record in zip(times, records, strict=True)
+        if (value := _scalar(field_of(record, field))) is not None
+    )
+    return [[value for _, (_, value) in timed[: aggregator._limit]]]
+
+
 _DEFINITIONS: dict[type[Any], Callable[..., list[Any]]] = {
     RatioAggregator: _ratio,
     WeightedAverageAggregator: _weighted_average,
     CovarianceAggregator: _covariance,
     CorrelationAggregator: _correlation,
     LinearTrendAggregator: _trend,
+    PercentileAggregator: _percentiles,
+    DistinctAggregator: _distinct,
+    HeavyHittersAggregator: _heavy_hitters,
+    HistogramAggregator: _histogram,
+    CollectAggregator: _collect,
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from .values import EARLIEST, END_OF_TIME, Interval, Record, field_of, is_number
 
-__all__ = ["Metric"]
+__all__ = ["EXACT_PERCENTILES", "Metric", "nearest_rank"]
 
 EXACT_PERCENTILES = 64
 """Up to so many values a pane's percentiles are exact."""
@@ -62,7 +62,7 @@ class Metric:
 
 def _statistic(name: str, numbers: list[Any], timed: list[tuple[int, Any]], window: Interval | None) -> Any:
     if name.startswith("p") and name[1:2].isdigit():
-        return _nearest_rank(Fraction(name[1:]), sorted(numbers)) if numbers else None
+        return nearest_rank(Fraction(name[1:]), sorted(numbers)) if numbers else None
     if name == "first":
         return min(timed)[1] if timed else None
     if name == "last":
@@ -90,10 +90,14 @@ def _tolerance(name: str, want: Any, values: Sequence[Any]) -> float:
         return float(1e-9 * want + 1e-12 * largest * largest)
     if name in ("skewness", "kurtosis", "rate"):
         return float(1e-9 * (abs(want) + 1))
+    if name == "percentile_error":
+        return 0.0 if len(values) <= EXACT_PERCENTILES else 1.0
     return 0.0 if len(values) <= EXACT_PERCENTILES else float(0.01 * abs(want))
 
 
-def _nearest_rank(percent: Fraction, ordered: list[Any]) -> Any:
+def nearest_rank(percent: Any, ordered: list[Any]) -> Any:
+    """The value of rank ceil(percent / 100 × n)."""
+    percent = Fraction(percent).limit_denominator(10**9)
     return ordered[max(math.ceil(percent * len(ordered) / 100), 1) - 1]
 
 
@@ -144,6 +148,7 @@ _STATISTICS: dict[str, Callable[[list[Any]], Any]] = {
     "average": _or_none(lambda numbers: _as_float(sum(map(Fraction, numbers), Fraction(0)) / len(numbers))),
     "min": _or_none(min),
     "max": _or_none(max),
+    "percentile_error": _or_none(lambda numbers: 0.0 if len(numbers) <= EXACT_PERCENTILES else 0.01),
     "range": _or_none(lambda numbers: max(numbers) - min(numbers)),
     "variance": _or_none(lambda numbers: _variance(numbers, len(numbers))),
     "variance_sample": _or_none(lambda numbers: _variance(numbers, len(numbers) - 1), 2),

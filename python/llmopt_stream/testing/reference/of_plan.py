@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from llmopt_stream.aggregator import Aggregator
 from llmopt_stream.apply import AppliedFunction
 from llmopt_stream.branches import Branch
 from llmopt_stream.columns import Column
@@ -15,6 +16,12 @@ from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.metrics import Metric as PlannedMetric
 from llmopt_stream.metrics import Statistic
 from llmopt_stream.plan import Plan
+from llmopt_stream.sketches import (
+    CollectAggregator,
+    DistinctAggregator,
+    HeavyHittersAggregator,
+    HistogramAggregator,
+)
 from llmopt_stream.watermarks import CoreWatermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
@@ -85,15 +92,25 @@ def _metrics(
             )
 
 
+_ALONE: dict[str, Aggregator] = {
+    "distinct": DistinctAggregator(),
+    "heavy_hitters": HeavyHittersAggregator(),
+    "histogram": HistogramAggregator(),
+    "collect": CollectAggregator(),
+}
+"""What statistics of these names are."""
+
+
 def _of_field(metric: PlannedMetric, plan: Plan) -> Iterator[Metric | AggregatorMetric]:
     """In the order in which results were asked for: statistics that follow one another together."""
-    for by_name, asked in groupby(metric.asked, key=lambda each: isinstance(each, Statistic)):
+    asked = [_ALONE.get(each.kind, each) if isinstance(each, Statistic) else each for each in metric.asked]
+    for by_name, together in groupby(asked, key=lambda each: isinstance(each, Statistic)):
         if by_name:
-            names = [each.result_name.removeprefix(metric.prefix) for each in asked]  # type: ignore[union-attr]
+            names = [each.result_name.removeprefix(metric.prefix) for each in together]  # type: ignore[union-attr]
             yield Metric(metric.field, names, metric.prefix)
         else:
             may_fail = plan.error_handler is not None and plan.error_handler.policy.kind != "fail"
-            for each in asked:
+            for each in together:
                 yield AggregatorMetric(each, metric.field, metric.prefix, may_fail)  # type: ignore[arg-type]
 
 
