@@ -103,11 +103,9 @@ fuzz: ## Fuzz the JSON decoder and the snapshot decoder (FUZZ_RUNS inputs each)
 	@build/fuzz/snapshot_fuzz -seed=1 -runs=$(FUZZ_RUNS) -max_len=64 -rss_limit_mb=1024 -verbosity=0 \
 		-print_final_stats=1 build/fuzz/corpus/snapshot
 
-bench: build ## Run the benchmarks on the release build
-	@for bench in benchmarks/python/bench_*.py; do \
-		[ -e "$$bench" ] || { echo "no benchmarks yet"; break; }; \
-		$(BIN)/python "$$bench" || exit 1; \
-	done
+bench: build $(VENV)/.tools ## Measure beside other engines and write the table of benchmarks/README.md
+	@$(BIN)/python -m pip install --quiet $(call group,bench)
+	@$(BIN)/llmopt-stream bench --markdown benchmarks/README.md
 
 bench-cpp: ## Run the micro-benchmarks of the core, each for BENCH_SECONDS
 	@tools/install_deps.sh bench
