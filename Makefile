@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
 FUZZ_RUNS ?= 1000000
+BENCH_SECONDS ?= 0.1
 # Of beam-diff: the first seed and how many cases; the pinned version of Beam.
 SEED ?= 1
 CASES ?= 200
@@ -35,7 +36,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench mutants beam-diff clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench bench-cpp mutants beam-diff clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,11 +103,15 @@ fuzz: ## Fuzz the JSON decoder and the snapshot decoder (FUZZ_RUNS inputs each)
 	@build/fuzz/snapshot_fuzz -seed=1 -runs=$(FUZZ_RUNS) -max_len=64 -rss_limit_mb=1024 -verbosity=0 \
 		-print_final_stats=1 build/fuzz/corpus/snapshot
 
-bench: build ## Run the benchmarks on the release build
-	@for bench in benchmarks/python/bench_*.py; do \
-		[ -e "$$bench" ] || { echo "no benchmarks yet"; break; }; \
-		$(BIN)/python "$$bench" || exit 1; \
-	done
+bench: build $(VENV)/.tools ## Measure beside other engines and write the table of benchmarks/README.md
+	@$(BIN)/python -m pip install --quiet $(call group,bench)
+	@$(BIN)/llmopt-stream bench --markdown benchmarks/README.md
+
+bench-cpp: ## Run the micro-benchmarks of the core, each for BENCH_SECONDS
+	@tools/install_deps.sh bench
+	@cmake --preset bench --log-level=WARNING >/dev/null
+	@cmake --build --preset bench
+	@build/bench/llmopt_stream_benchmarks --benchmark_min_time=$(BENCH_SECONDS)
 
 mutants: $(VENV)/.builder | deps ## Plant faults in the core, one by one; the conformance suite has to catch each
 	@$(BIN)/python tools/mutants.py $(foreach name,$(ONLY),--only $(name))

@@ -6,6 +6,9 @@ python=${PYTHON:-python3}
 packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libeigen3-dev libxxhash-dev zlib1g-dev libzstd-dev
     libgtest-dev)
 
+# `install_deps.sh bench` adds what the micro-benchmarks need.
+[[ ${1:-} != bench ]] || packages+=(libbenchmark-dev)
+
 # `install_deps.sh fuzz` adds a clang with libFuzzer, the newest that the system has.
 if [[ ${1:-} == fuzz ]]; then
     for version in 19 18 16; do

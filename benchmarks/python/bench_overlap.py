@@ -20,7 +20,8 @@ from typing import Any
 import llmopt_stream as ls
 import numpy as np
 import polars as pl
-from bench_tumbling import KEYS, cpu_seconds, make_events
+from llmopt_stream.bench.events import model_events
+from llmopt_stream.bench.measure import in_turn
 
 SECOND = 1_000_000
 FEW, MANY_RECORD, MANY_PANE = "5 min / 10 s", "1 h / 10 s", "1 h / 1 s"
@@ -30,7 +31,7 @@ TUMBLING = "tumbling 1 min"
 
 def ours(events: pl.DataFrame, size: int, slide: int) -> Any:
     window = ls.tumbling(size) if size == slide else ls.sliding(size, slide)
-    return ls.aggregate(events, key="model", value="latency_ms", window=window, watermark="5s")
+    return ls.aggregate(events, key="key", value="value", window=window, watermark="5s")
 
 
 def check(name: str, table: Any, events: pl.DataFrame, size: int) -> int:
@@ -38,12 +39,12 @@ def check(name: str, table: Any, events: pl.DataFrame, size: int) -> int:
     panes = pl.DataFrame(table).with_columns(start=pl.col("window_start").dt.timestamp("us"))
     total = 0
     random = np.random.default_rng(1)
-    for key in KEYS:
-        own = panes.filter(pl.col("model") == key)
+    for key in events["key"].unique():
+        own = panes.filter(pl.col("key") == key)
         total += len(own)
-        of_key = events.filter(pl.col("model") == key).sort("timestamp")
+        of_key = events.filter(pl.col("key") == key).sort("timestamp")
         times = of_key["timestamp"].dt.timestamp("us").to_numpy()
-        values = of_key["latency_ms"].to_numpy()
+        values = of_key["value"].to_numpy()
         sums = np.concatenate([[0], np.cumsum(values)])
         starts = own["start"].to_numpy()
         first, end = np.searchsorted(times, starts), np.searchsorted(times, starts + size * SECOND)
@@ -75,16 +76,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
 
-    events = make_events(options.rows)
+    events = pl.DataFrame(model_events(options.rows).columns())
     panes = {name: check(name, ours(events, *window), events, window[0]) for name, window in WINDOWS.items()}
     print(f"{options.rows:,} rows, {os.cpu_count()} processors; answers agree with NumPy")
 
     jobs = {TUMBLING: (60, 60), **WINDOWS}
     panes[TUMBLING] = len(pl.DataFrame(ours(events, 60, 60)))
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(options.rounds):
-        for name, (size, slide) in jobs.items():
-            times[name].append(cpu_seconds(lambda size=size, slide=slide: ours(events, size, slide)))
+    times = in_turn(
+        {
+            name: lambda size=size, slide=slide: ours(events, size, slide)
+            for name, (size, slide) in jobs.items()
+        },
+        options.rounds,
+    )
 
     print(f"\n{'window':<16}{'panes':>10}{'ns/row min':>12}{'median':>9}{'µs/pane min':>13}{'median':>9}")
     for name, measured in times.items():

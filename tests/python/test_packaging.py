@@ -56,6 +56,13 @@ def test_command_line_shows_its_help_where_nothing_else_is_installed(clean_pytho
     assert "llmopt-stream" in run(clean_python.with_name("llmopt-stream"), "--help")
 
 
+def test_benchmark_runs_where_nothing_else_is_installed(clean_python: Path) -> None:
+    printed = run(clean_python.with_name("llmopt-stream"), "bench", "--rows", "500", "--rounds", "1")
+    ndjson = printed.partition("\ntumbling-ndjson: ")[2]
+    assert ndjson.splitlines()[1].startswith("  llmopt_stream   ")
+    assert "\n  duckdb        duckdb is missing\n" in ndjson
+
+
 def test_wheel_ships_types_and_licence_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "llmopt_stream/py.typed" in names
