@@ -47,6 +47,12 @@ class Accumulator:
         """
         Takes a value of each field, numbers first; False if it is not usable.
         """
+    def add_scalar(
+        self, value: typing.Any, time: typing.SupportsInt | typing.SupportsIndex | None = None
+    ) -> bool:
+        """
+        Takes a value of the only field, as a number and as it is; False if it is not usable.
+        """
     def average(self) -> None | int | float: ...
     def copy(self) -> Accumulator: ...
     def decode(self, encoded: bytes) -> None:
@@ -94,6 +100,11 @@ class Accumulator:
     def percentile_error(self) -> float:
         """
         The bound on the relative error of percentiles; 0.0 while they are exact.
+        """
+    @property
+    def reads_labels(self) -> bool:
+        """
+        Whether anything reads values as they are, whatever their type.
         """
     @property
     def sum(self) -> None | int | float: ...
