@@ -6,6 +6,7 @@
 namespace llmopt_stream {
 
 SizeClassPool::~SizeClassPool() {
+    free_arenas();
     while (large_ != nullptr) {
         LargeBlock* const next = large_->next;
         ::operator delete(large_);
@@ -18,13 +19,20 @@ void* SizeClassPool::allocate(std::size_t bytes) {
         return allocate_large(bytes);
     }
     const std::size_t size_class = class_of(bytes);
-    void* block = free_[size_class];
+    const std::size_t class_size = class_bytes(size_class);
+    Page* const page = with_room_[size_class] != nullptr ? with_room_[size_class] : add_page(size_class);
+    void* block = page->free;
     if (block != nullptr) {
-        free_[size_class] = free_[size_class]->next;
+        page->free = page->free->next;
     } else {
-        block = carve(class_bytes(size_class));
+        block = page->fresh;
+        page->fresh += class_size;
     }
-    allocated_bytes_ += class_bytes(size_class);
+    ++page->used;
+    if (page->free == nullptr && page->fresh == page->end) {
+        unlink(page, size_class);
+    }
+    allocated_bytes_ += class_size;
     return block;
 }
 
@@ -34,31 +42,66 @@ void SizeClassPool::release(void* block, std::size_t bytes) noexcept {
         return;
     }
     const std::size_t size_class = class_of(bytes);
-    free_[size_class] = ::new (block) FreeBlock{free_[size_class]};
-    allocated_bytes_ -= class_bytes(size_class);
+    const std::size_t class_size = class_bytes(size_class);
+    PageSource& source = source_of(class_size);
+    auto* const page = reinterpret_cast<Page*>(reinterpret_cast<std::uintptr_t>(block) &
+                                               ~(std::uintptr_t{source.page_bytes} - 1));
+    const bool was_full = page->free == nullptr && page->fresh == page->end;
+    page->free = ::new (block) FreeBlock{page->free};
+    --page->used;
+    allocated_bytes_ -= class_size;
+    if (was_full) {
+        link(page, size_class);
+    }
+    if (page->used == 0) {
+        unlink(page, size_class);
+        page->next = source.empty;
+        source.empty = page;
+    }
 }
 
-void* SizeClassPool::carve(std::size_t bytes) {
-    if (static_cast<std::size_t>(end_ - next_) < bytes) {
-        std::unique_ptr<std::byte[]> chunk(new std::byte[next_chunk_]);
-        chunks_.push_back(std::move(chunk));
-        // The rest of the old chunk becomes free blocks, so that no byte is lost.
-        while (static_cast<std::size_t>(end_ - next_) >= kStep) {
-            std::size_t size_class = class_of(static_cast<std::size_t>(end_ - next_));
-            if (size_class >= kClasses || class_bytes(size_class) > static_cast<std::size_t>(end_ - next_)) {
-                --size_class;
-            }
-            free_[size_class] = ::new (next_) FreeBlock{free_[size_class]};
-            next_ += class_bytes(size_class);
+SizeClassPool::Page* SizeClassPool::add_page(std::size_t size_class) {
+    const std::size_t class_size = class_bytes(size_class);
+    PageSource& source = source_of(class_size);
+    std::byte* begin = reinterpret_cast<std::byte*>(source.empty);
+    if (begin != nullptr) {
+        source.empty = source.empty->next;
+    } else {
+        if (source.fresh == source.end) {
+            arenas_.push_back({nullptr, source.page_bytes});
+            arenas_.back().begin = static_cast<std::byte*>(
+                ::operator new(source.next_arena, std::align_val_t{source.page_bytes}));
+            source.fresh = arenas_.back().begin;
+            source.end = source.fresh + source.next_arena;
+            reserved_bytes_ += source.next_arena;
+            source.next_arena = std::min(source.next_arena * 2, kLargestArena);
         }
-        next_ = chunks_.back().get();
-        end_ = next_ + next_chunk_;
-        reserved_bytes_ += next_chunk_;
-        next_chunk_ = std::min(next_chunk_ * 2, kLargestChunk);
+        begin = source.fresh;
+        source.fresh += source.page_bytes;
     }
-    std::byte* const block = next_;
-    next_ += bytes;
-    return block;
+    const std::size_t blocks = (source.page_bytes - sizeof(Page)) / class_size;
+    std::byte* const first = begin + sizeof(Page);
+    Page* const page =
+        ::new (begin) Page{nullptr, nullptr, nullptr, first, first + blocks * class_size, 0};
+    link(page, size_class);
+    return page;
+}
+
+void SizeClassPool::link(Page* page, std::size_t size_class) noexcept {
+    Page*& head = with_room_[size_class];
+    page->previous = nullptr;
+    page->next = head;
+    if (head != nullptr) {
+        head->previous = page;
+    }
+    head = page;
+}
+
+void SizeClassPool::unlink(Page* page, std::size_t size_class) noexcept {
+    (page->previous != nullptr ? page->previous->next : with_room_[size_class]) = page->next;
+    if (page->next != nullptr) {
+        page->next->previous = page->previous;
+    }
 }
 
 void* SizeClassPool::allocate_large(std::size_t bytes) {
@@ -83,14 +126,21 @@ void SizeClassPool::release_large(void* block, std::size_t bytes) noexcept {
     reserved_bytes_ -= bytes;
 }
 
+void SizeClassPool::free_arenas() noexcept {
+    for (const Arena& arena : arenas_) {
+        ::operator delete(arena.begin, std::align_val_t{arena.alignment});
+    }
+    arenas_.clear();
+}
+
 void SizeClassPool::trim() noexcept {
     if (allocated_bytes_ != 0) {
         return;
     }
-    free_.fill(nullptr);
-    chunks_.clear();
-    next_ = end_ = nullptr;
-    next_chunk_ = kFirstChunk;
+    free_arenas();
+    with_room_.fill(nullptr);
+    small_pages_ = {kSmallPage, 4 * kSmallPage};
+    big_pages_ = {kBigPage, kBigPage};
     reserved_bytes_ = 0;
 }
 

@@ -61,6 +61,33 @@ TEST(SizeClassPool, BlocksOfAllSizesAreAlignedAndDoNotOverlap) {
     EXPECT_EQ(pool.allocated_bytes(), 0U);
 }
 
+TEST(SizeClassPool, AClassThatAllBlocksHaveOutgrownLeavesItsMemoryToOthers) {
+    SizeClassPool pool;
+    std::vector<void*> blocks(5000);
+    for (void*& block : blocks) {
+        block = pool.allocate(512);
+    }
+    const std::size_t reserved = pool.reserved_bytes();
+    for (std::size_t bytes = 512; bytes < 1024; bytes += 64) {
+        // Each grows in turn, the old block being released after the new one was made.
+        for (void*& block : blocks) {
+            void* const larger = pool.allocate(bytes + 64);
+            pool.release(block, bytes);
+            block = larger;
+        }
+    }
+    EXPECT_LT(pool.reserved_bytes(), 2 * reserved + 3 * (std::size_t{1} << 20));
+}
+
+TEST(SizeClassPool, BlocksOfWholeCacheLinesStartWithOne) {
+    SizeClassPool pool;
+    for (const std::size_t bytes : {64U, 128U, 256U, 512U, 1024U, 4096U}) {
+        for (int i = 0; i < 100; ++i) {
+            ASSERT_EQ(reinterpret_cast<std::uintptr_t>(pool.allocate(bytes)) % 64, 0U);
+        }
+    }
+}
+
 TEST(SizeClassPool, TrimGivesMemoryBackOnlyWhenNothingIsHandedOut) {
     SizeClassPool pool;
     void* const block = pool.allocate(40);
