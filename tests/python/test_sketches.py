@@ -248,12 +248,12 @@ def test_where_and_nulls_hold_for_labels_too() -> None:
 
 
 def test_lists_are_lists_of_structs_in_arrow() -> None:
-    table = ls.aggregate(
-        [{"timestamp": "2026-01-01T00:00:01Z", "model": model} for model in ("opus", "haiku", "opus")],
-        value="model",
-        window=ls.tumbling("1m"),
-        aggregations=["distinct", "heavy_hitters", "collect", ls.HistogramAggregator([1.5])],
-    ).to_arrow()
+    builder = builder_of(*LABELS, field="model").aggregate("ms", [ls.HistogramAggregator([1.5])])
+    with builder.open() as session:
+        session.push(
+            [{"ts": at, "model": model, "ms": at} for at, model in enumerate(("opus", "haiku", "opus"))]
+        )
+        table = session.flush().to_arrow()
     hitter = pa.struct([("value", pa.string()), ("count", pa.int64()), ("error", pa.int64())])
     bucket = pa.struct([("lower", pa.float64()), ("upper", pa.float64()), ("count", pa.int64())])
     assert table.schema.field("distinct").type == pa.int64()
@@ -285,17 +285,18 @@ def test_the_error_of_different_values_is_the_published_one_and_another_implemen
     precision: int,
 ) -> None:
     published = 1.04 / math.sqrt(2**precision)
-    errors: list[tuple[float, float]] = []
+    squares = 0.0
     for trial in range(30):
         size = (1_000, 5_000, 20_000)[trial % 3]
         values = [f"{trial}/{at}" for at in range(size)]
         other = datasketches.hll_sketch(precision, datasketches.tgt_hll_type.HLL_8)
         for value in values:
             other.update(value)
-        errors.append((distinct_of(values, precision) / size - 1, other.get_composite_estimate() / size - 1))
-    ours, theirs = (math.sqrt(sum(error[at] ** 2 for error in errors) / len(errors)) for at in (0, 1))
-    assert ours < 1.3 * published
-    assert ours < 1.5 * theirs + 0.1 * published
+        error = distinct_of(values, precision) / size - 1
+        assert abs(error - (other.get_estimate() / size - 1)) < 3 * math.sqrt(2) * published
+        squares += error**2 / 30
+    # Of 30 trials the root mean square lies within 1.3 of the true one in 98 of 100 cases.
+    assert math.sqrt(squares) < 1.3 * published
 
 
 def test_a_million_different_values() -> None:
