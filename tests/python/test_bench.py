@@ -16,9 +16,9 @@ from llmopt_stream.bench.events import START, Events, model_events
 from llmopt_stream.bench.open_windows import weigh
 from llmopt_stream.bench.reference import (
     Answer,
+    AnswerError,
     Percentiles,
     Reference,
-    WrongAnswer,
     sessions,
     sliding,
     tumbling,
@@ -194,20 +194,20 @@ def test_wrong_answers_are_found() -> None:
 
     check()
     check(Percentiles.WITHIN_ONE_PERCENT)
-    with pytest.raises(WrongAnswer, match="engine: 1 results, expected 2"):
+    with pytest.raises(AnswerError, match="engine: 1 results, expected 2"):
         check(keys=["a"])
-    with pytest.raises(WrongAnswer, match="no window and key"):
+    with pytest.raises(AnswerError, match="no window and key"):
         check(keys=["a", "c"])
-    with pytest.raises(WrongAnswer, match="repeat"):
+    with pytest.raises(AnswerError, match="repeat"):
         check(starts=[START, START], keys=["a", "a"])
-    with pytest.raises(WrongAnswer, match="stddev of"):
+    with pytest.raises(AnswerError, match="stddev of"):
         check(statistics=with_value(5, 14.1422))
-    with pytest.raises(WrongAnswer, match="average of"):
+    with pytest.raises(AnswerError, match="average of"):
         check(statistics=with_value(2, float("nan")))
     # Of at most 64 values, percentiles are exact; interpolated ones are others.
-    with pytest.raises(WrongAnswer, match="p50 of"):
+    with pytest.raises(AnswerError, match="p50 of"):
         check(Percentiles.WITHIN_ONE_PERCENT, statistics=with_value(6, 30.1))
-    with pytest.raises(WrongAnswer, match="p95 of"):
+    with pytest.raises(AnswerError, match="p95 of"):
         check(Percentiles.LINEAR)
 
 
@@ -217,10 +217,10 @@ def test_percentiles_of_many_values_may_be_one_percent_off() -> None:
     columns = [[column[0]] for column in reference.statistics]
     columns[6][0] *= 1.0099
     reference.check("engine", Answer([START], ["a"], columns), Percentiles.WITHIN_ONE_PERCENT)
-    with pytest.raises(WrongAnswer, match="p50 of"):
+    with pytest.raises(AnswerError, match="p50 of"):
         reference.check("engine", Answer([START], ["a"], columns), Percentiles.NEAREST_RANK)
     columns[6][0] *= 1.001
-    with pytest.raises(WrongAnswer, match="p50 of"):
+    with pytest.raises(AnswerError, match="p50 of"):
         reference.check("engine", Answer([START], ["a"], columns), Percentiles.WITHIN_ONE_PERCENT)
 
 

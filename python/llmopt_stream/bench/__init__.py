@@ -26,7 +26,7 @@ def bench(
 ) -> int:
     """Measures the rows of the table, or the named ones, and prints each as soon as it is there.
 
-    Raises WrongAnswer where an engine's answer is not the reference's.
+    Raises AnswerError where an engine's answer is not the reference's.
     """
     names = [work.name for work in WORKS]
     for name in only:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from .reference import WrongAnswer
+from .reference import AnswerError
 from .row import Goal, Row, Settings
 
 __all__ = ["Memory"]
@@ -39,7 +39,7 @@ class Memory:
         command = [sys.executable, "-m", "llmopt_stream.bench.open_windows", *sizes]
         finished = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
         if finished.returncode != 0:
-            raise WrongAnswer(f"{self.name}: {' '.join(command)} failed")
+            raise AnswerError(f"{self.name}: {' '.join(command)} failed")
         weights = json.loads(finished.stdout)
         megabytes = (weights["open_bytes"] - weights["empty_bytes"]) / 1e6
         state = weights["state_bytes"] / 1e6

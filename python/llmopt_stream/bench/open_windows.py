@@ -22,7 +22,7 @@ from llmopt_stream.metrics import NINE
 from .contender import answer_of
 from .events import START
 from .measure import resident_bytes
-from .reference import Percentiles, Reference, WrongAnswer
+from .reference import AnswerError, Percentiles, Reference
 
 __all__ = ["main", "weigh"]
 
@@ -49,7 +49,7 @@ def weigh(windows: int, values: int) -> dict[str, int]:
             session.push(_piece(names, in_hand))
             del in_hand
             if given_back() is not None:
-                raise WrongAnswer("memory: the input is held")
+                raise AnswerError("memory: the input is held")
         gc.collect()
         open_ = resident_bytes()
         metrics = session.metrics
@@ -84,7 +84,7 @@ def _piece(names: Any, values: array[float]) -> Any:
 
 def _check(results: Any, pool: array[float], windows: int, values: int) -> None:
     if results["count"].to_pylist() != [values] * windows:
-        raise WrongAnswer("memory: counts differ")
+        raise AnswerError("memory: counts differ")
     sample = range(0, windows, _CHECKED)
     reference = Reference()
     for number in sample:

@@ -15,14 +15,14 @@ from llmopt_stream.metrics import NINE
 
 from .events import Events
 
-__all__ = ["Answer", "Percentiles", "Reference", "WrongAnswer", "nine_of", "sessions", "sliding", "tumbling"]
+__all__ = ["Answer", "AnswerError", "Percentiles", "Reference", "nine_of", "sessions", "sliding", "tumbling"]
 
 _PERCENTS = (50, 95, 99)
 _ROUNDING = 1e-9
 """Relative; doubles added in any order stay far within."""
 
 
-class WrongAnswer(ProcessorError):  # noqa: N818 - says what it is
+class AnswerError(ProcessorError):
     """An engine's answer is not the reference's; nothing is timed then."""
 
 
@@ -69,15 +69,15 @@ class Reference:
             column.append((low + (high - low) * beyond / 100) / 1_000)
 
     def check(self, engine: str, answer: Answer, percentiles: Percentiles) -> None:
-        """Raises WrongAnswer unless the answer has these windows and, within rounding, these statistics."""
+        """Raises AnswerError unless the answer has these windows and, within rounding, these statistics."""
         if len(answer.keys) != len(self):
-            raise WrongAnswer(f"{engine}: {len(answer.keys):,} results, expected {len(self):,}")
+            raise AnswerError(f"{engine}: {len(answer.keys):,} results, expected {len(self):,}")
         try:
             at = [self.index[window] for window in zip(answer.starts, answer.keys, strict=True)]
         except KeyError as error:
-            raise WrongAnswer(f"{engine}: {error.args[0]} is no window and key of the input") from error
+            raise AnswerError(f"{engine}: {error.args[0]} is no window and key of the input") from error
         if len(set(at)) != len(at):
-            raise WrongAnswer(f"{engine}: results repeat")
+            raise AnswerError(f"{engine}: results repeat")
         for number, name in enumerate(NINE):
             is_percentile = number >= len(NINE) - len(_PERCENTS)
             interpolated = is_percentile and percentiles is Percentiles.LINEAR
@@ -89,7 +89,7 @@ class Reference:
                 # So written, NaN is wrong too.
                 if not abs(value - wanted) <= tolerance * abs(wanted):
                     window = list(self.index)[result]
-                    raise WrongAnswer(f"{engine}: {name} of {window}: {value}, expected {wanted}")
+                    raise AnswerError(f"{engine}: {name} of {window}: {value}, expected {wanted}")
 
 
 def nine_of(ascending: Sequence[int], total: int, squares: int) -> tuple[float, ...]:

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from llmopt_stream.windows import WindowAssigner
 from llmopt_stream.windows import session as session_window
 from llmopt_stream.windows import sliding as sliding_window
 from llmopt_stream.windows import tumbling as tumbling_window
@@ -39,7 +39,7 @@ def _file(events: Events, settings: Settings) -> Path:
     return path
 
 
-def _ours(window: Any) -> Entry:
+def _ours(window: WindowAssigner) -> Entry:
     return Entry(lambda events, _: ours.columns(events, window))
 
 
