@@ -68,4 +68,6 @@ void ResultValue::encode(ByteWriter& out) const {
 
 ResultValue ResultValue::decode(ByteReader& in) { return decode_value(in, 0); }
 
+bool operator==(const ResultValue& a, const ResultValue& b) { return a.value == b.value; }
+
 }  // namespace llmopt_stream

@@ -27,7 +27,8 @@ struct ResultValue {
     /// Throws Error(kCheckpoint) on bytes that encode() did not write.
     [[nodiscard]] static ResultValue decode(ByteReader& in);
 
-    friend bool operator==(const ResultValue&, const ResultValue&) = default;
+    // Defined where the type is complete, as its fields hold values of the type itself.
+    friend bool operator==(const ResultValue& a, const ResultValue& b);
 };
 
 }  // namespace llmopt_stream

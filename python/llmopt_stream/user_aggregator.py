@@ -69,6 +69,10 @@ class AggregatorCalls:
         """What says whether snapshots fit."""
         return type(self._aggregator).__qualname__
 
+    def __repr__(self) -> str:
+        """What says whether accumulators can be merged: no address of an object, which differs from run to run."""
+        return f"{type(self).__name__}({self.fingerprint()})"
+
     @property
     def where(self) -> str:
         """Where adding runs."""
