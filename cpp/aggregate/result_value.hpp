@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -11,9 +10,10 @@
 namespace llmopt_stream {
 
 struct ResultValue;
+struct ResultField;
 using ResultList = std::vector<ResultValue>;
 /// In the order in which they were named.
-using ResultFields = std::vector<std::pair<std::string, ResultValue>>;
+using ResultFields = std::vector<ResultField>;
 
 /// A result that is more than one number: a list, a value with named fields, any nesting of them.
 struct ResultValue {
@@ -27,8 +27,14 @@ struct ResultValue {
     /// Throws Error(kCheckpoint) on bytes that encode() did not write.
     [[nodiscard]] static ResultValue decode(ByteReader& in);
 
-    // Defined where the type is complete, as its fields hold values of the type itself.
     friend bool operator==(const ResultValue& a, const ResultValue& b);
+};
+
+struct ResultField {
+    std::string name;
+    ResultValue value;
+
+    friend bool operator==(const ResultField&, const ResultField&) = default;
 };
 
 }  // namespace llmopt_stream

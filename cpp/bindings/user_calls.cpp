@@ -57,7 +57,7 @@ ResultValue result_value_of(py::handle result, const py::object& plain) {
     }
     ResultFields fields;
     for (const auto& [name, value] : made.cast<py::dict>()) {
-        fields.emplace_back(py::cast<std::string>(name), scalar_of(value).value());
+        fields.push_back({py::cast<std::string>(name), scalar_of(value).value()});
     }
     return {std::move(fields)};
 }

@@ -20,9 +20,9 @@ std::vector<std::int64_t> counts_of(MetricState& state, const std::vector<double
     for (const ResultValue& bucket : std::get<ResultList>(column.nested.front().value)) {
         const ResultFields& fields = std::get<ResultFields>(bucket.value);
         const std::size_t at = counts.size();
-        EXPECT_EQ(fields[0].second, at == 0 ? ResultValue{} : ResultValue{edges.at(at - 1)});
-        EXPECT_EQ(fields[1].second, at == edges.size() ? ResultValue{} : ResultValue{edges.at(at)});
-        counts.push_back(std::get<std::int64_t>(fields[2].second.value));
+        EXPECT_EQ(fields[0].value, at == 0 ? ResultValue{} : ResultValue{edges.at(at - 1)});
+        EXPECT_EQ(fields[1].value, at == edges.size() ? ResultValue{} : ResultValue{edges.at(at)});
+        counts.push_back(std::get<std::int64_t>(fields[2].value.value));
     }
     EXPECT_EQ(counts.size(), edges.size() + 1);
     return counts;
