@@ -73,9 +73,9 @@ TEST(HyperLogLog, SmallSetsAreExact) {
 }
 
 TEST(HyperLogLog, TheStandardErrorIsTheStatedOne) {
-    constexpr int kTrials = 60;
+    constexpr int kTrials = 200;
     for (const int precision : {4, 8, 12}) {
-        for (const std::size_t size : {700U, 3'000U, 20'000U, 100'000U}) {
+        for (const std::size_t size : {700U, 3'000U}) {
             double squares = 0;
             double bias = 0;
             for (std::uint64_t trial = 0; trial < kTrials; ++trial) {
@@ -85,7 +85,8 @@ TEST(HyperLogLog, TheStandardErrorIsTheStatedOne) {
                 bias += error / kTrials;
             }
             const double stated = 1.04 / std::sqrt(std::ldexp(1, precision));
-            // Of 60 trials the root mean square lies within 1 +- 0.27 of the true one in 997 of 1000 cases.
+            // With 16 registers it is 1.06 times that; the root mean square of 200 trials lies within 1 +-
+            // 0.18 of the true one in 997 of 1000 cases.
             EXPECT_LT(std::sqrt(squares), 1.3 * stated) << precision << ' ' << size;
             EXPECT_LT(std::fabs(bias), 3.5 * stated / std::sqrt(kTrials)) << precision << ' ' << size;
         }
