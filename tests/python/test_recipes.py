@@ -424,6 +424,18 @@ BUILDER = ls.create_pipeline().with_tumbling_window("1m")
             lambda: recipes.error_rate(ls.create_pipeline(event_type=ls.FeedbackData)),
             r"error_rate: fields: not known for event type .*FeedbackData.*; expected recipes\.Fields\(…\)",
         ),
+        (
+            lambda: recipes.error_rate("calls"),  # type: ignore[arg-type]
+            r"error_rate: builder: 'calls' is not a StreamPipelineBuilder; expected ls\.create_pipeline",
+        ),
+        (
+            lambda: recipes.error_rate(BUILDER, fields="data"),  # type: ignore[arg-type]
+            r"error_rate: fields: 'data' is not a Fields; expected recipes\.Fields\(…\)",
+        ),
+        (
+            lambda: recipes.difference({"count": 1}, {"count": 1}),  # type: ignore[arg-type]
+            r"difference: \{'count': 1\} is not an AggregationResult; expected table\[0\]",
+        ),
         (lambda: recipes.error_rate(BUILDER, window="1m"), r"with_window: '1m' is not a WindowAssigner"),
         (lambda: recipes.error_rate(BUILDER.branch("b"), per="model"), r"branch: 'b' comes after a window"),
         (

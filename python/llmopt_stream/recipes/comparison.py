@@ -129,6 +129,9 @@ class _Sample:
 
 
 def _sample(pane: AggregationResult, prefix: str) -> _Sample:
+    given: object = pane
+    if not isinstance(given, AggregationResult):
+        raise ConfigurationError(f"difference: {given!r} is not an AggregationResult; expected table[0]")
     results: Mapping[str, Any] = pane.results
     names = [prefix + name for name in ("count", "average", "variance_sample")]
     missing = [name for name in names if name not in results]

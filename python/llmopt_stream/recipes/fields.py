@@ -44,7 +44,7 @@ class Fields:
     cost: Number = None
     quality: Number = None
     error: str | None = None
-    """Null, or missing, in requests that went well."""
+    """Null, or missing, in requests that went well. Where errors are objects, a field of theirs: "data.error.code"."""
     refusals: tuple[str, ...] = ("content_filter", "refusal")
     """What `error` says of requests that a model refused."""
 

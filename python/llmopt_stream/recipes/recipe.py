@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.columns import Column, Expression, col
@@ -15,6 +15,8 @@ from llmopt_stream.windows import WindowAssigner
 from .fields import CLOUD_EVENTS, FEEDBACK, GEN_AI, NUMBERS, ROLES, Fields
 
 __all__ = ["Per", "Recipe"]
+
+T = TypeVar("T")
 
 Per: TypeAlias = str | Column | Sequence[str | Column] | None
 """Roles such as "model", or `ls.col(path)`."""
@@ -33,7 +35,7 @@ class Recipe:
 
     def __init__(self, name: str, builder: StreamPipelineBuilder, fields: Fields | None) -> None:
         self._name = name
-        self._builder = builder
+        self._builder = _checked(builder, StreamPipelineBuilder, f"{name}: builder", "ls.create_pipeline(…)")
         if fields is None:
             event_type = builder.plan.event_type
             if event_type not in _FIELDS_OF:
@@ -41,7 +43,7 @@ class Recipe:
                     f"{name}: fields: not known for event type {event_type!r}; expected recipes.Fields(…)"
                 )
             fields = _FIELDS_OF[event_type]
-        self.fields = fields
+        self.fields = _checked(fields, Fields, f"{name}: fields", "recipes.Fields(…)")
 
     def grouped(self, per: Per, window: WindowAssigner | None) -> StreamPipelineBuilder:
         """The builder with this key and window; where they are None, with its own."""
@@ -90,3 +92,9 @@ class Recipe:
                 f"{self._name}: fields: {role} is None; expected dataclasses.replace(fields, {role}='a.path')"
             )
         return value
+
+
+def _checked(value: T, kind: type[T], where: str, expected: str) -> T:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{where}: {value!r} is not a {kind.__name__}; expected {expected}")
+    return value
