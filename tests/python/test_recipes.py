@@ -308,6 +308,25 @@ def test_a_drop_of_quality_is_an_anomaly() -> None:
     assert anomalies == [20]
 
 
+@pytest.mark.parametrize(
+    ("settings", "share"), [({}, 0.04), ({"alpha": 0.1}, 0.01), ({"alpha": 0.1, "threshold": 4}, 0.001)]
+)
+def test_steady_quality_has_as_many_anomalies_by_chance_as_documented(
+    settings: dict[str, float], share: float
+) -> None:
+    generator = random.Random(1)
+    start = int(ls.EventTimestamp.event("2026-01-01T00:00:00Z"))
+    made = [
+        {"timestamp": start + 60_000_000 * minute, "data": {"quality": generator.gauss(0.8, 0.05)}}
+        for minute in range(20_000)
+    ]
+    builder = recipes.quality_drift(ls.create_pipeline(), window=ls.tumbling("1m"), **settings)
+    with builder.open() as session:
+        session.push(made)
+        anomalies = [bool(result.results["quality_average_anomaly"]) for result in session.flush()]
+    assert sum(anomalies) / len(anomalies) == pytest.approx(share, rel=0.2)
+
+
 @each_format
 def test_error_rate_tells_errors_from_refusals(written: Format, events: list[Event]) -> None:
     found = panes_of(written, recipes.error_rate, events)
