@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "record/record_batch.hpp"
@@ -13,9 +15,29 @@ class BatchCodes {
 public:
     explicit BatchCodes(KeyInterner& keys) : keys_(&keys) {}
 
-    void begin(const RecordBatch& batch) {
-        dictionary_ = batch.keys;
-        codes_.assign(batch.keys->size(), kNone);
+    void begin(const RecordBatch& batch) { begin(*batch.keys); }
+    void begin(const KeyDictionary& keys) {
+        dictionary_ = &keys;
+        codes_.assign(keys.size(), kNone);
+    }
+    /// Interns all keys that were not yet: faster than one by one where many are live.
+    void intern_all() {
+        constexpr std::uint32_t kPortion = 32;
+        for (std::uint32_t first = 0; first < size(); first += kPortion) {
+            const std::uint32_t last = std::min(first + kPortion, static_cast<std::uint32_t>(size()));
+            for (std::uint32_t at = first; at < last; ++at) {
+                keys_->prefetch_place(dictionary_->hash(at));
+            }
+            for (std::uint32_t at = first; at < last; ++at) {
+                keys_->prefetch_entry(dictionary_->hash(at));
+            }
+            for (std::uint32_t at = first; at < last; ++at) {
+                keys_->prefetch_key(dictionary_->hash(at));
+            }
+            for (std::uint32_t at = first; at < last; ++at) {
+                static_cast<void>((*this)[at]);
+            }
+        }
     }
     void end() noexcept {
         for (const KeyInterner::Code code : codes_) {
