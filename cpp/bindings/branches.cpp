@@ -51,6 +51,16 @@ SeriesPlan series_of(const py::dict& settings) {
 
 }  // namespace
 
+RecordStep record_step_of(const py::tuple& settings) {
+    if (settings[0].cast<std::string>() == "filter") {
+        py::list programs;
+        programs.append(settings[1]);
+        return FilterStep{expressions_of(programs).front()};
+    }
+    return DeduplicationStep{settings[1].cast<std::size_t>(),
+                             {settings[2].cast<Duration>(), settings[3].cast<std::optional<double>>()}};
+}
+
 BranchPlan branch_of(const py::dict& settings) {
     BranchPlan branch;
     WindowPlan& window = branch.window;

@@ -1,6 +1,7 @@
 #include "pipeline/pipeline.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -9,6 +10,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/branches.hpp"
+#include "bindings/expressions.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/python_records.hpp"
 #include "bindings/results.hpp"
@@ -81,6 +83,49 @@ public:
             const py::gil_scoped_release without_gil;
             push_built(builder, partition);
         }
+    }
+
+    /// Records with their event times, and the stream's watermark after each of them.
+    void push_given(const py::list& records, const std::vector<Timestamp>& times,
+                    const std::vector<Timestamp>& watermarks) {
+        refuse_if_failed();
+        if (times.size() != records.size() || watermarks.size() != records.size()) {
+            throw Error(ErrorKind::kPipeline, "a time and a watermark are needed for each record");
+        }
+        BatchBuilder& builder = settled_builder();
+        for (std::size_t first = 0; first < records.size(); first += kRecordsPerBatch) {
+            const std::size_t last = std::min(first + kRecordsPerBatch, records.size());
+            builder.clear();
+            for (std::size_t record = first; record < last; ++record) {
+                records_.decode(records[record], builder, times[record]);
+            }
+            const py::gil_scoped_release without_gil;
+            Pipeline::MalformedCounts malformed = builder.malformed();
+            const RecordBatch built = builder.batch();
+            const RecordBatch& admitted = pipeline_.admit(built, malformed);
+            step(
+                [&] { take_given(admitted, malformed, std::span(watermarks).subspan(first, last - first)); });
+        }
+    }
+
+    /// (input index, event time, watermark before, watermark after, what is computed of it) of the records of
+    /// the last push that go on.
+    [[nodiscard]] py::list handed_on() const {
+        py::list records;
+        const std::span<const HandedOn> handed = pipeline_.handed_on();
+        const std::size_t projections = pipeline_.plan().projections.size();
+        for (std::size_t at = 0; at < handed.size(); ++at) {
+            py::tuple computed(projections);
+            for (std::size_t projection = 0; projection < projections; ++projection) {
+                const double number = pipeline_.projected(projection)[at];
+                computed[projection] =
+                    std::isfinite(number) ? py::object(py::float_(number)) : py::object(py::none());
+            }
+            records.append(py::make_tuple(handed[at].input_index, handed[at].event_time,
+                                          handed[at].watermark_before, handed[at].watermark_after,
+                                          std::move(computed)));
+        }
+        return records;
     }
 
     py::object explain_record(const py::object& record) {
@@ -207,6 +252,23 @@ private:
         pipeline_.push(admitted, malformed, partition, watermarks);
     }
 
+    /// `watermarks` has one for each input record; what a malformed one says holds for the record before it.
+    void take_given(const RecordBatch& admitted, const Pipeline::MalformedCounts& malformed,
+                    std::span<const Timestamp> watermarks) {
+        std::vector<Timestamp> after(admitted.size);
+        const auto index_of = [&](std::size_t record) {
+            return admitted.input_index.empty() ? record : admitted.input_index[record];
+        };
+        for (std::size_t record = 0; record < admitted.size; ++record) {
+            const std::size_t next = record + 1 < admitted.size ? index_of(record + 1) : watermarks.size();
+            after[record] = watermarks[next - 1];
+        }
+        if (const std::size_t first = admitted.size == 0 ? watermarks.size() : index_of(0); first != 0) {
+            pipeline_.advance_watermark(watermarks[first - 1]);
+        }
+        pipeline_.push(admitted, malformed, 0, after);
+    }
+
     /// A first integer time before 1990 nearly always means another unit, and so that every
     /// record is wrong. Later ones are counted as malformed like other unusable times.
     template <typename Decoder>
@@ -242,7 +304,8 @@ using SkewTuple = std::tuple<std::optional<Duration>, std::optional<Duration>>;
 std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_path,
                                       const std::string& time_unit, std::vector<std::string> key_paths,
                                       const std::vector<ValueTuple>& values, std::vector<std::string> labels,
-                                      const py::list& branches, const WatermarkTuple& watermark,
+                                      const py::list& steps, const py::list& branches,
+                                      const py::object& projections, const WatermarkTuple& watermark,
                                       const SkewTuple& skew, std::size_t parallelism,
                                       py::object watermarks_of) {
     PipelinePlan plan;
@@ -254,6 +317,13 @@ std::unique_ptr<Session> make_session(std::string fingerprint, std::string time_
         plan.schema.values.push_back({path, field_type_of(type), declared});
     }
     plan.schema.labels = std::move(labels);
+    for (const py::handle step : steps) {
+        plan.steps.push_back(record_step_of(py::reinterpret_borrow<py::tuple>(step)));
+    }
+    if (!projections.is_none()) {
+        plan.hands_on = true;
+        plan.projections = expressions_of(projections);
+    }
     for (const py::handle branch : branches) {
         plan.branches.push_back(branch_of(py::reinterpret_borrow<py::dict>(branch)));
     }
@@ -305,7 +375,8 @@ py::dict branch_counts_of(Session& self, std::size_t branch) {
 
 /// What is alive in all branches: (keys, slices, bytes).
 std::tuple<std::size_t, std::size_t, std::size_t> live(Session& self) {
-    std::tuple<std::size_t, std::size_t, std::size_t> sums{0, 0, 0};
+    const RecordSteps& steps = self.pipeline().steps();
+    std::tuple<std::size_t, std::size_t, std::size_t> sums{steps.live(), 0, steps.state_bytes()};
     for (const Branch& branch : self.pipeline().branches()) {
         if (const ShardedOperator* const windows = branch.windows()) {
             std::get<0>(sums) += windows->live_keys();
@@ -353,9 +424,17 @@ void bind_pipeline(py::module_& module) {
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),
              py::arg("time_unit"), py::arg("key_paths"), py::arg("values"), py::arg("labels"),
-             py::arg("branches"), py::arg("watermark"), py::arg("skew"), py::arg("parallelism") = 1,
-             py::arg("watermarks_of") = py::none())
+             py::arg("steps"), py::arg("branches"), py::arg("projections"), py::arg("watermark"),
+             py::arg("skew"), py::arg("parallelism") = 1, py::arg("watermarks_of") = py::none())
         .def("push_records", &Session::push_records, py::arg("records"), py::arg("partition") = 0)
+        .def("push_given", &Session::push_given, py::arg("records"), py::arg("times"), py::arg("watermarks"),
+             "Records with their event times and the stream's watermark after each.")
+        .def("handed_on", &Session::handed_on,
+             "(input index, event time, watermark before, watermark after, what is computed of it) of the "
+             "records of the last push that go on.")
+        .def(
+            "left_out", [](Session& self) { return self.pipeline().steps().left_out(); },
+            "How many records each step has left out.")
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),
              py::arg("max_records") = NdjsonChunk::kMaxBatchRecords, without_gil(),
              "Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.")

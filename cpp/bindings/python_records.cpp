@@ -345,7 +345,8 @@ void PythonRecordDecoder::find(py::handle object, const Path& path, std::size_t 
     }
 }
 
-void PythonRecordDecoder::decode(py::handle record, BatchBuilder& builder) const {
+void PythonRecordDecoder::decode(py::handle record, BatchBuilder& builder,
+                                 std::optional<Timestamp> time) const {
     builder.begin_record();
     if (!can_have_fields(record.ptr())) {
         builder.reject(Malformed::kNotAnObject);
@@ -359,7 +360,8 @@ void PythonRecordDecoder::decode(py::handle record, BatchBuilder& builder) const
         }
         return found.value ? set(found.value.ptr()) : Malformed::kNone;
     };
-    Malformed why = read(time_, [&](PyObject* value) { return set_time(value, builder); });
+    Malformed why = time ? builder.set_time_micros(*time)
+                         : read(time_, [&](PyObject* value) { return set_time(value, builder); });
     for (std::size_t field = 0; field < keys_.size() && why == Malformed::kNone; ++field) {
         why =
             read(keys_[field], [&](PyObject* value) { return set_scalar(value, KeyField{builder, field}); });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@ public:
 
     /// Adds one record, accepted or rejected, to the batch. Exceptions of a record's own
     /// attributes or conversions make the field unusable; they do not come out.
-    void decode(py::handle record, BatchBuilder& builder) const;
+    /// With `time`, that is its event time, whatever its fields say.
+    void decode(py::handle record, BatchBuilder& builder, std::optional<Timestamp> time = std::nullopt) const;
 
 private:
     /// A dotted path as the names under which its parts may be found: any number of its segments in one

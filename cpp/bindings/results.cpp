@@ -122,6 +122,9 @@ void bind_results(py::module_& module) {
                 self.panes.append(std::move(moved));
             },
             py::arg("later"), "Adds the panes of a later drain of the same pipeline.")
+        .def_property_readonly(
+            "fired_at", [](const NamedPanes& self) { return self.panes.fired_at; },
+            "How many input records had been taken when each fired.")
         .def_property_readonly("key_names", [](const NamedPanes& self) { return self.key_names; })
         .def_property_readonly("result_names",
                                [](const NamedPanes& self) {

@@ -25,15 +25,6 @@ constexpr auto kIsLater = [](const auto& a, const auto& b) { return a.due > b.du
     return side == JoinSide::kLeft ? JoinSide::kRight : JoinSide::kLeft;
 }
 
-/// The first watermark w with w + lower > time (saturating), as far as there is one.
-[[nodiscard]] Timestamp first_beyond(Timestamp time, Duration lower) noexcept {
-    Timestamp difference = 0;
-    if (__builtin_sub_overflow(time, lower, &difference)) {
-        return lower > 0 ? kMinTimestamp : kMaxTimestamp;
-    }
-    return add_saturating(difference, 1);
-}
-
 /// One pair, or one row alone.
 void append(std::uint64_t left, std::uint64_t right, Timestamp time, std::uint64_t position,
             JoinOutput& out) {
@@ -91,9 +82,17 @@ IntervalJoin::IntervalJoin(const IntervalJoinPlan& plan)
 }
 
 template <JoinSide Side>
+Timestamp IntervalJoin::out_of_reach(Timestamp time) const noexcept {
+    const Duration bound = Side == JoinSide::kLeft   ? upper_
+                           : lower_ == kMinTimestamp ? kMaxTimestamp
+                                                     : -lower_;
+    return add_saturating(time, std::max<Duration>(bound, 0));
+}
+
+template <JoinSide Side>
 Timestamp IntervalJoin::forget_at(Timestamp time) const noexcept {
-    return std::max(time, Side == JoinSide::kLeft ? add_saturating(add_saturating(time, upper_), 1)
-                                                  : first_beyond(time, lower_));
+    // At the soonest when the watermark moves on from here, so that rows of one time find each other.
+    return std::max(add_saturating(watermark_, 1), out_of_reach<Side>(time));
 }
 
 template <JoinSide Side>
@@ -175,11 +174,8 @@ void IntervalJoin::take_rows(const JoinBatch& batch, JoinOutput& out) {
                     std::ranges::fill(others.matched().subspan(first, matches.size()), std::uint8_t{1});
                 }
             }
-            const Timestamp due = forget_at<Side>(row.time);
-            if (due > watermark_) {
-                remember(Side, code, row, matched && outer_[kOwn], due);
-                continue;
-            }
+            remember(Side, code, row, matched && outer_[kOwn], forget_at<Side>(row.time));
+            continue;
         }
         if (!matched && outer_[kOwn]) {
             append_alone(Side, row, position + 1, out);
@@ -339,7 +335,10 @@ void IntervalJoin::decode(ByteReader& in) {
                 const auto matched = in.read<std::uint8_t>();
                 const Timestamp due = side == JoinSide::kLeft ? forget_at<JoinSide::kLeft>(time)
                                                               : forget_at<JoinSide::kRight>(time);
-                if (time < last_time || due <= watermark_) {
+                const bool is_over =
+                    (side == JoinSide::kLeft ? out_of_reach<JoinSide::kLeft>(time)
+                                             : out_of_reach<JoinSide::kRight>(time)) <= watermark_;
+                if (time < last_time || (is_over && time < watermark_)) {
                     ByteReader::corrupt("a row that cannot be remembered");
                 }
                 if (id == JoinOutput::kNoRow || matched > (is_outer(side) ? 1 : 0)) {

@@ -92,18 +92,15 @@ struct JoinOutput {
 /// thread, clock or I/O inside, output into a buffer. The output, its order included, does not
 /// depend on how the input is cut into batches, nor on an encode and decode in between.
 ///
-/// A row is late iff its time < watermark, or the watermark is at the end of the input. Any two rows
-/// that match and are not late are found, in whatever order they come: when the later one comes, which
-/// is paired at once with the other side's rows in the order (time, arrival).
+/// A row is late iff its time < watermark, or the watermark is at the end of the input. One that is not is
+/// paired at once with the other side's rows that match and are remembered, in the order (time, arrival).
 ///
-/// A row is forgotten as soon as watermark >= its time and no row that is not late can match it any more:
-///     a left row once  watermark >= time, watermark > time + upper
-///     a right row once watermark >= time, watermark + lower > time
-/// and every row at the end of the input; if that holds when it comes, at once. (Flink forgets at
-/// time + max(upper, 0) and time + max(-lower, 0), before rows of that very time, and so misses
-/// matches at the bound.) A row of an outer side that is forgotten without a match is handed out alone,
-/// those of one watermark step in the order (time, left before right, key, arrival). A null
-/// key matches nothing, so such a row is forgotten at once.
+/// A left row is forgotten once watermark >= time + max(upper, 0), a right one once watermark >= time +
+/// max(-lower, 0), as in Flink's interval join: so a row at the very bound finds a partner only while the
+/// watermark has not reached it. Rows are forgotten when the watermark moves, one that is due when it
+/// comes at the next move. A row of an outer side that is forgotten without a match is handed out alone,
+/// those of one watermark step in the order (time, left before right, key, arrival). A null key matches
+/// nothing, so such a row is forgotten at once.
 ///
 /// Not thread safe. Takes 33 to 55 bytes a row, without the caller's payload, and some 150 a key.
 class IntervalJoin {
@@ -152,7 +149,10 @@ private:
     [[nodiscard]] bool is_outer(JoinSide side) const noexcept {
         return outer_[static_cast<std::size_t>(side)];
     }
-    /// The first watermark under which a row of this time is forgotten.
+    /// The first watermark under which a row of this time is of no use any more.
+    template <JoinSide kSide>
+    [[nodiscard]] Timestamp out_of_reach(Timestamp time) const noexcept;
+    /// The first watermark under which one that comes now is forgotten.
     template <JoinSide Side>
     [[nodiscard]] Timestamp forget_at(Timestamp time) const noexcept;
     /// The remembered rows of the other side that match a row; the matched flags are set where needed.

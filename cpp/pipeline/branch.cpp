@@ -106,7 +106,8 @@ void Branch::on_batch(const RecordBatch& batch, const BatchClock& clock, Timesta
     own.first_position = clock.first_position;
     BatchClock own_clock = clock;
     if (plan_.window.by_clock) {
-        own_clock.watermark_after = now_;
+        clock_.assign(clock.stream_records(), now);
+        own_clock.watermark_after = clock_;
     }
     operator_->on_batch(own, own_clock, pool, output_);
     finish_output(own_clock.watermark_after.empty() ? kMinTimestamp : own_clock.watermark_after.back());

@@ -133,6 +133,7 @@ private:
     // Scratch, not state.
     DerivedColumns derived_;
     std::vector<Timestamp> now_;
+    std::vector<Timestamp> clock_;
     std::vector<Duration> gap_;
     std::vector<Interval> windows_;
     std::vector<std::uint32_t> window_ends_;

@@ -19,7 +19,11 @@ constexpr std::uint8_t kOpenType = 0xFF;
 
 }  // namespace
 
-Pipeline::Pipeline(PipelinePlan plan) : plan_(std::move(plan)), watermarks_(plan_.watermark) {
+Pipeline::Pipeline(PipelinePlan plan)
+    : plan_(std::move(plan)),
+      steps_(plan_.steps),
+      watermarks_(plan_.watermark),
+      projections_(plan_.projections, {}) {
     for (const BranchPlan& branch : plan_.branches) {
         branches_.emplace_back(branch, declared_types());
     }
@@ -197,16 +201,60 @@ void Pipeline::push(const RecordBatch& admitted, const MalformedCounts& malforme
     if (admitted.size != 0) {
         measure_delays(admitted, watermark_before);
     }
-    const bool worth_threads = plan_.parallelism > 1 && admitted.size >= kRecordsWorthThreads;
-    const BatchClock clock{watermark_after_, counts_.records_in, admitted.input_index, {}};
+    BatchClock clock{watermark_after_, counts_.records_in, admitted.input_index, {}};
+    const RecordBatch* records = &admitted;
+    if (!steps_.empty() || plan_.hands_on) {
+        watermark_before_.assign(1, watermark_before);
+        watermark_before_.insert(watermark_before_.end(), watermark_after_.begin(), watermark_after_.end());
+        watermark_before_.pop_back();
+        clock.stream_record = steps_.choose(admitted, watermark_before_);
+        steps_.on_watermark(watermarks_.current());
+        if (plan_.hands_on) {
+            hand_on(admitted, clock.stream_record);
+        }
+        if (clock.stream_record.size() == admitted.size) {
+            clock.stream_record = {};
+        } else {
+            records = &part_of(admitted, clock.stream_record);
+        }
+        if (!plan_.projections.empty()) {
+            RecordBatch own = *records;
+            projections_.append_to(own);
+            projected_.assign(own.values.end() - static_cast<std::ptrdiff_t>(plan_.projections.size()),
+                              own.values.end());
+        }
+    }
+    const bool worth_threads = plan_.parallelism > 1 && records->size >= kRecordsWorthThreads;
     for (Branch& branch : branches_) {
-        branch.on_batch(admitted, clock, now_, worth_threads ? &workers() : nullptr);
+        branch.on_batch(*records, clock, now_, worth_threads ? &workers() : nullptr);
     }
     counts_.records_in += admitted.input_records;
     for (std::size_t kind = 0; kind < kMalformedKinds; ++kind) {
         counts_.malformed_by_kind[kind] += malformed[kind];
         counts_.malformed += malformed[kind];
     }
+}
+
+void Pipeline::hand_on(const RecordBatch& admitted, std::span<const std::uint32_t> chosen) {
+    handed_on_.clear();
+    for (const std::uint32_t record : chosen) {
+        const std::uint32_t input = admitted.input_index.empty() ? record : admitted.input_index[record];
+        handed_on_.push_back(
+            {input, admitted.event_time[record], watermark_before_[record], watermark_after_[record]});
+    }
+}
+
+const RecordBatch& Pipeline::part_of(const RecordBatch& admitted, std::span<const std::uint32_t> chosen) {
+    chosen_ = chosen_part_.take(admitted, chosen);
+    chosen_input_index_.assign(chosen.begin(), chosen.end());
+    if (!admitted.input_index.empty()) {
+        for (std::uint32_t& index : chosen_input_index_) {
+            index = admitted.input_index[index];
+        }
+    }
+    chosen_.input_index = chosen_input_index_;
+    chosen_.input_records = admitted.input_records;
+    return chosen_;
 }
 
 void Pipeline::measure_delays(const RecordBatch& batch, Timestamp watermark_before) {
@@ -247,6 +295,7 @@ WorkerPool& Pipeline::workers() {
 
 void Pipeline::advance_watermark(Timestamp watermark) {
     watermarks_.advance(watermark);
+    steps_.on_watermark(watermarks_.current());
     for (Branch& branch : branches_) {
         branch.on_watermark(watermarks_.current(), counts_.records_in);
     }
@@ -258,6 +307,7 @@ void Pipeline::advance_processing_time(Timestamp now) {
     }
     now_ = now;
     watermarks_.on_processing_time(now);
+    steps_.on_watermark(watermarks_.current());
     for (Branch& branch : branches_) {
         branch.on_processing_time(now, counts_.records_in);
         branch.on_watermark(watermarks_.current(), counts_.records_in);
@@ -280,6 +330,7 @@ std::string Pipeline::snapshot(HeldObjects* held) {
         out.write(count);
     }
     delays_.encode(out);
+    steps_.encode(out);
     for (const Branch& branch : branches_) {
         branch.encode(out);
     }
@@ -312,6 +363,7 @@ void Pipeline::restore(std::string_view snapshot, const HeldObjects* held) {
         count = in.read<std::uint64_t>();
     }
     delays_.decode(in);
+    steps_.decode(in);
     for (Branch& branch : branches_) {
         branch.decode(in);
     }

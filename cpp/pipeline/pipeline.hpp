@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/record_steps.hpp"
 #include "pipeline/branch.hpp"
 #include "record/batch_part.hpp"
 #include "record/record_batch.hpp"
@@ -20,8 +21,12 @@ struct PipelinePlan {
     std::string fingerprint;
     Schema schema;
     WatermarkPlan watermark;
-    /// At least one.
+    /// What happens to records before the branches.
+    std::vector<RecordStep> steps;
     std::vector<BranchPlan> branches;
+    /// Whether the records that go on are put out, for whatever comes behind; and what is computed of each.
+    bool hands_on = false;
+    std::vector<Expression> projections{};
     /// How far ahead of the clock, and how far behind it, an event time may lie; other records
     /// are malformed. Nothing is refused before the clock was set.
     std::optional<Duration> future_skew;
@@ -37,7 +42,17 @@ struct RecordCounts {
     std::array<std::uint64_t, kMalformedKinds> malformed_by_kind{};
 };
 
-/// watermark → window → aggregate, driven batch by batch; output waits until it is taken.
+/// A record that goes on to what comes behind the pipeline.
+struct HandedOn {
+    /// Its place among the input records of its batch.
+    std::uint32_t input_index;
+    Timestamp event_time;
+    /// The stream's watermark before the record, and after it.
+    Timestamp watermark_before;
+    Timestamp watermark_after;
+};
+
+/// watermark → steps → window → aggregate, driven batch by batch; output waits until it is taken.
 /// Synchronous, without clocks or I/O: a run over a file, a push session and
 /// the test harness are the same object, driven differently. Not thread safe.
 class Pipeline {
@@ -82,6 +97,13 @@ public:
     [[nodiscard]] std::uint64_t accepted() const noexcept { return counts_.records_in - counts_.malformed; }
 
     [[nodiscard]] std::vector<Branch>& branches() noexcept { return branches_; }
+    [[nodiscard]] const RecordSteps& steps() const noexcept { return steps_; }
+    /// The records of the last push that go on.
+    [[nodiscard]] std::span<const HandedOn> handed_on() const noexcept { return handed_on_; }
+    /// What a projection gives for each of them; not finite where it is null.
+    [[nodiscard]] std::span<const double> projected(std::size_t projection) const noexcept {
+        return projected_[projection].float64;
+    }
 
     /// How far behind the greatest time before them records came that were behind it at all. (With several
     /// partitions, behind what the watermark would be if nothing were waited for.)
@@ -107,11 +129,16 @@ private:
     void take_as_integers(const ValueColumn& from, std::size_t size, std::size_t column);
     [[nodiscard]] Malformed why_unusable(const RecordBatch& batch, std::size_t record) const noexcept;
     void measure_delays(const RecordBatch& batch, Timestamp watermark_before);
+    void hand_on(const RecordBatch& admitted, std::span<const std::uint32_t> chosen);
+    /// Those records of a batch, with their places in the input.
+    [[nodiscard]] const RecordBatch& part_of(const RecordBatch& admitted,
+                                             std::span<const std::uint32_t> chosen);
     [[nodiscard]] bool admits_all() const noexcept;
 
     PipelinePlan plan_;
     /// Nothing for a column that has had nothing but nulls.
     std::optional<std::vector<std::optional<FieldType>>> types_;
+    RecordSteps steps_;
     std::vector<Branch> branches_;
     WatermarkTracker watermarks_;
     Timestamp now_ = 0;
@@ -122,6 +149,13 @@ private:
 
     // Scratch, not state.
     std::vector<Timestamp> watermark_after_;
+    std::vector<Timestamp> watermark_before_;
+    std::vector<HandedOn> handed_on_;
+    DerivedColumns projections_;
+    std::vector<ValueColumn> projected_;
+    BatchPart chosen_part_;
+    RecordBatch chosen_;
+    std::vector<std::uint32_t> chosen_input_index_;
     /// The greatest time before each record, kMinTimestamp where there is none to compare with.
     std::vector<Timestamp> greatest_before_;
     RecordBatch converted_;

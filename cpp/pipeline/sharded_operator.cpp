@@ -66,9 +66,13 @@ void ShardedOperator::on_batch(const RecordBatch& batch, const BatchClock& clock
     const auto work = [&](std::size_t index) {
         Shard& shard = *shards_[index];
         shard.records += shard.stream_record.size();
+        const RecordBatch& part = shard.part.take(batch, shard.stream_record);
+        for (std::uint32_t& record : shard.stream_record) {
+            record = static_cast<std::uint32_t>(clock.stream_record_of(record));
+        }
         BatchClock own = clock;
         own.stream_record = shard.stream_record;
-        shard.windows.on_batch(shard.part.take(batch, shard.stream_record), own, shard.out);
+        shard.windows.on_batch(part, own, shard.out);
     };
     if (pool != nullptr) {
         pool->run(work);

@@ -128,6 +128,11 @@ class Panes:
         (start, end, key values, {result: value}, timing, index, is_last, replaced intervals).
         """
     @property
+    def fired_at(self) -> list[int]:
+        """
+        How many input records had been taken when each fired.
+        """
+    @property
     def key_names(self) -> list[str]: ...
     @property
     def result_names(self) -> list[str]: ...
@@ -217,7 +222,9 @@ class Pipeline:
         key_paths: collections.abc.Sequence[str],
         values: collections.abc.Sequence[tuple[str, str, bool]],
         labels: collections.abc.Sequence[str],
+        steps: list,
         branches: list,
+        projections: typing.Any,
         watermark: tuple[
             typing.SupportsInt | typing.SupportsIndex | None,
             typing.SupportsInt | typing.SupportsIndex,
@@ -251,9 +258,26 @@ class Pipeline:
         """
         Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
         """
+    def handed_on(self) -> list:
+        """
+        (input index, event time, watermark before, watermark after, what is computed of it) of the records of the last push that go on.
+        """
+    def left_out(self) -> list[int]:
+        """
+        How many records each step has left out.
+        """
     def open_arrow(self, data: typing.Any) -> ArrowReader:
         """
         Starts reading anything with __arrow_c_stream__.
+        """
+    def push_given(
+        self,
+        records: list,
+        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> None:
+        """
+        Records with their event times and the stream's watermark after each.
         """
     def push_records(
         self, records: list, partition: typing.SupportsInt | typing.SupportsIndex = 0

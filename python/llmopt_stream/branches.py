@@ -12,6 +12,7 @@ from .errors import ConfigurationError, ProcessorError, WindowAssignmentError
 from .failures import Place
 from .late import LateEventHandler
 from .metrics import NINE, CoreMetric, Metric, metric_of
+from .operators.operator import Operator
 from .programs import FieldsOf, fields_of, number_program, truth_program
 from .series import DEFAULT_FORGET_AFTER, Series
 from .sinks import Sink
@@ -33,6 +34,12 @@ class Branch:
 
     name: str = ""
     late_events: LateEventHandler | None = None
+    upstream: Branch | None = None
+    """The stage whose panes are the records of this one; None where they are those of the stream."""
+    operators: tuple[Operator, ...] = ()
+    """What happens to records before the window, behind the operators of the whole stream."""
+    key: tuple[str, ...] | None = None
+    """What they are grouped by, where it is not what those of the whole stream are."""
     window: WindowAssigner | None = None
     trigger: WindowTrigger = DEFAULT_TRIGGER
     accumulation: str = "accumulating"
@@ -54,8 +61,18 @@ class Branch:
         return self.window.spec
 
     def all_metrics(self) -> tuple[Metric | AppliedFunction, ...]:
-        """The metrics asked for, or the nine statistics of the field `value`."""
-        return self.metrics or (metric_of("value", NINE),)
+        """The metrics asked for, or of a window the nine statistics of the field `value`."""
+        return self.metrics or (() if self.window is None else (metric_of("value", NINE),))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a window over the records of the stream as they are."""
+        return self.window is not None and self.upstream is None and not self.operators and self.key is None
+
+    @property
+    def stages(self) -> tuple[Branch, ...]:
+        """The stages that make it up, the first one first."""
+        return (*(() if self.upstream is None else self.upstream.stages), self)
 
     def core_metrics(self) -> list[CoreMetric]:
         """What the core computes for all metrics, in order."""
@@ -108,12 +125,18 @@ class Branch:
 
     @property
     def uses_clock(self) -> bool:
-        """Whether windows or the trigger depend on the clock."""
+        """Whether windows, the trigger or an operator depend on the clock."""
+        if any(each.uses_clock for each in self.operators):
+            return True
+        if self.upstream is not None and self.upstream.uses_clock:
+            return True
         by_clock = self.window is not None and self.window.spec.time == "processing"
         return by_clock or "processing_time" in repr(core_trigger(self.trigger))
 
     def allowed_lateness(self) -> int:
         """As the window says, or the handler of late events."""
+        if self.window is None:
+            return 0
         spec = self.spec
         of_handler = None if self.late_events is None else self.late_events.allowed_lateness
         if spec.time == "processing" or spec.type in (WindowType.COUNT, WindowType.GLOBAL):
@@ -209,8 +232,10 @@ class Branch:
             where_windows = "Python per record"
         if asks_user(self.trigger):
             where_trigger = "Python per record and watermark"
-        window = "none yet" if self.window is None else f"{self.window.spec}, {self.accumulation}"
-        stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
+        stages: list[tuple[str, str, str]] = []
+        if self.window is not None:
+            window = f"{self.window.spec}, {self.accumulation}"
+            stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
         for metric in self.all_metrics():
             stages += _describe_metric(metric, types)
         stages += [

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from ._html import text_html
 from .aggregator import Aggregator
 from .apply import AppliedFunction
-from .branches import Branch
+from .branches import DEFAULT_TRIGGER, Branch
 from .columns import Column, Expression, condition_of, field_path
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
+from .executor import executor_of
 from .late import LateEventHandler
 from .metrics import NINE, metric_of
 from .pipeline import StreamPipeline
@@ -22,6 +23,7 @@ from .schemas import declared_types, event_time_of
 from .series import Series
 from .sinks import Sink
 from .sources import Source
+from .stream_operators import StreamOperators
 from .triggers import WindowTrigger
 from .units import Duration, checked_unit, duration_micros
 from .watermarks import (
@@ -42,7 +44,7 @@ __all__ = ["StreamPipelineBuilder", "create_pipeline"]
 _TABLE_COLUMNS = ("window_start", "window_end", "pane_timing", "pane_index")
 
 
-class StreamPipelineBuilder:
+class StreamPipelineBuilder(StreamOperators):
     """Says what a pipeline does, step by step. Each call returns a new builder, so that one can be
     the start of several. `build()` checks that nothing is missing.
     """
@@ -54,15 +56,11 @@ class StreamPipelineBuilder:
     def plan(self) -> Plan:
         return self._plan
 
-    def _but(self, **changes: Any) -> StreamPipelineBuilder:
-        return StreamPipelineBuilder(dataclasses.replace(self._plan, **changes))
-
-    @property
-    def _branch(self) -> Branch:
-        return self._plan.branches[-1]
+    def _but(self, **changes: Any) -> Self:
+        return type(self)(dataclasses.replace(self._plan, **changes))
 
     def _but_branch(self, **changes: Any) -> StreamPipelineBuilder:
-        return self._but(branches=(*self._plan.branches[:-1], dataclasses.replace(self._branch, **changes)))
+        return self._but_last_branch(dataclasses.replace(self._branch, **changes))
 
     def with_source(self, source: Source) -> StreamPipelineBuilder:
         """Where records come from."""
@@ -106,15 +104,18 @@ class StreamPipelineBuilder:
         return self._but_branch(late_events=handler)
 
     def key_by(self, *fields: str) -> StreamPipelineBuilder:
-        """Which fields records are grouped by. A record without one of them has null there."""
-        if self._branch.name:
-            raise ConfigurationError(
-                f"key_by: all branches have the same key; say it before the first, {self._plan.branches[0].name!r}"
-            )
+        """Which fields records are grouped by. A record without one of them has null there. Behind a window and
+        what it aggregates, its results are grouped anew, for what follows.
+        """
         paths = tuple(field_path(field, "key_by") for field in fields)
         for path in paths:
             if paths.count(path) > 1:
                 raise ConfigurationError(f"key_by: {path!r} is named twice")
+        branch = self._branch
+        if branch.window is not None and branch.metrics:
+            return self._but_last_branch(Branch(branch.name, upstream=branch, key=paths))
+        if branch.name or branch.upstream is not None:
+            return self._but_branch(key=paths)
         return self._but(key=paths)
 
     def with_tumbling_window(
@@ -197,6 +198,9 @@ class StreamPipelineBuilder:
                 f"with_window: {assigner!r} is not a WindowAssigner; expected e.g. TumblingWindowAssigner('1m') or an "
                 "object of a subclass of WindowAssigner"
             )
+        branch = self._branch
+        if branch.window is not None and branch.metrics:
+            return self._but_last_branch(Branch(branch.name, upstream=branch, window=assigner))
         return self._but_branch(window=assigner)
 
     def with_trigger(self, trigger: WindowTrigger) -> StreamPipelineBuilder:
@@ -397,36 +401,77 @@ class StreamPipelineBuilder:
     def checked(self) -> StreamPipelineBuilder:
         """Itself, if everything but source and sinks is there and fits together."""
         plan = self._plan
-        plan.core(collect_late=False, watermark=None)  # checks what only the core knows
-        for path in plan.key:
+        for branch in plan.branches:
+            for stage in branch.stages:
+                self._check_stage(stage)
+        key = plan.key
+        for branch in plan.branches:
+            key = plan.key
+            for stage in branch.stages:
+                key = key if stage.key is None else stage.key
+                if stage.window is not None:
+                    self._check_names(stage, key)
+        # Checks what only the core knows.
+        executor_of(plan, watermark_of=lambda _: None, collect_late=False)
+        return self
+
+    def _check_stage(self, stage: Branch) -> None:
+        if stage.window is not None:
+            return
+        if stage.upstream is not None and not stage.operators:
+            raise ConfigurationError(
+                f"key_by: {', '.join(stage.key or ()) or 'nothing'}: it comes behind a window and what it aggregates, "
+                "where the next window or operator is yet to follow; say it before the window"
+            )
+        said = [
+            name
+            for name, is_said in (
+                ("aggregate", stage.metrics),
+                ("with_trigger", stage.trigger is not DEFAULT_TRIGGER),
+                ("with_accumulation", stage.accumulation != "accumulating"),
+                ("across_windows", stage.series),
+            )
+            if is_said
+        ]
+        if said:
+            of = (
+                f"branch {stage.name!r} of pipeline {self._plan.name!r}"
+                if stage.name
+                else f"pipeline {self._plan.name!r}"
+            )
+            raise ConfigurationError(
+                f"{of} has no window for {said[0]}: add .with_tumbling_window(size), e.g. with_tumbling_window('1m')"
+            )
+
+    def _check_names(self, branch: Branch, key: Sequence[str]) -> None:
+        for path in key:
             if path in _TABLE_COLUMNS:
                 raise ConfigurationError(
                     f"key_by: {path!r} is the name of a column that every result has; rename the field"
                 )
-        for branch in plan.branches:
-            taken = [*_TABLE_COLUMNS, *plan.key]
-            for metric in branch.all_metrics():
-                for name in metric.result_names():
-                    if name in taken:
-                        raise ConfigurationError(
-                            f"aggregate: two columns of the result would be called {name!r}; "
-                            f"give the metric of {metric.field!r} another prefix="
-                        )
-                    taken.append(name)
-            for series in branch.series:
-                for name in series.result_names():
-                    if name in taken:
-                        raise ConfigurationError(
-                            f"across_windows: {series}: two columns of the result would be called {name!r}; "
-                            "give it another name="
-                        )
-                    taken.append(name)
-        return self
+        taken = [*_TABLE_COLUMNS, *key]
+        for metric in branch.all_metrics():
+            for name in metric.result_names():
+                if name in taken:
+                    raise ConfigurationError(
+                        f"aggregate: two columns of the result would be called {name!r}; "
+                        f"give the metric of {metric.field!r} another prefix="
+                    )
+                taken.append(name)
+        for series in branch.series:
+            for name in series.result_names():
+                if name in taken:
+                    raise ConfigurationError(
+                        f"across_windows: {series}: two columns of the result would be called {name!r}; "
+                        "give it another name="
+                    )
+                taken.append(name)
 
     def build(self) -> StreamPipeline:
         """The pipeline, ready to run."""
         self.checked()
-        self._plan.needed_source()
+        for plan in self._plan.source_plans():
+            plan.needed_source()
         self._check_dead_letters()
         return StreamPipeline(self._plan)
 

@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from .intake import Intake
+    from .executor import Executor
     from .plan import Plan
-    from .results import ResultTable
     from .sinks import Sink
 
 __all__ = ["Delivery"]
@@ -44,14 +43,18 @@ class Delivery:
 
     def _sinks(self) -> Iterator[Sink]:
         for branch in self._branches:
-            yield from branch.sinks
-            if branch.side_output is not None:
-                yield branch.side_output
+            for stage in branch.stages:
+                yield from stage.sinks
+                if stage.side_output is not None:
+                    yield stage.side_output
         if self._errors is not None:
             yield self._errors
 
-    def emit(self, intake: Intake) -> list[ResultTable]:
-        """What is new in the core, handed out; by branch."""
+    def emit(self, intake: Executor) -> list[Any]:
+        """What is new, handed out; by branch."""
+        for stage, table in intake.drain_stages():
+            for sink in stage.sinks:
+                self._outcomes.wait_for(sink.send_batch(table))
         tables = intake.drain()
         late = intake.take_late()
         for branch, table in zip(self._branches, tables, strict=True):

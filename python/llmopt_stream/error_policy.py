@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import AggregationError, ConfigurationError
+from .errors import AggregationError, ConfigurationError, PipelineError
 from .events import GroupingKey
 from .sinks import Sink
 from .units import Duration, duration_micros, duration_text
@@ -127,7 +127,7 @@ class ErrorHandler:
 class ErrorEvent:
     """A call of a user's aggregator or function that failed, after the last attempt."""
 
-    error: AggregationError
+    error: AggregationError | PipelineError
     """What the pipeline would have failed with; the user's own exception is its `__cause__`."""
     aggregator: str
     """The name of the class, or of the function."""

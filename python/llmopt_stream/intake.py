@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,15 +15,19 @@ from .events import GroupingKey
 from .explain import RecordExplanation
 from .failures import Failures
 from .lateness import LatenessReport
+from .operators.flow import START, Flow, FlowWriter
+from .operators.per_record import Select
 from .results import ResultTable
-from .units import Time, core_time, to_timedelta
+from .units import to_timedelta
 from .watermarks import CoreWatermark, LateEvent, PartitionedGenerators, Watermark, WatermarkGenerator
 from .windows import Window
 
 if TYPE_CHECKING:
+    from .branches import Branch
     from .plan import Plan
+    from .sources import Source
 
-__all__ = ["UNLIMITED", "Intake", "Step"]
+__all__ = ["UNLIMITED", "Intake", "Step", "late_event"]
 
 UNLIMITED = 2**31
 """More records than any batch has."""
@@ -52,7 +56,10 @@ class Intake:
         watermark: WatermarkGenerator | None,
         collect_late: bool,
         failures: Failures | None = None,
+        hand_on: Callable[[Flow], None] | None = None,
+        select: Select | None = None,
     ) -> None:
+        """With `hand_on`, records go there as Python's, those fields of them that `select` says."""
         in_core = None if watermark is None else CoreWatermark.of(watermark)
         self._generators = (
             PartitionedGenerators(watermark) if watermark is not None and in_core is None else None
@@ -69,13 +76,18 @@ class Intake:
             watermark=in_core,
             watermarks_of=self._generators,
             failures=self.failures,
+            projections=None if hand_on is None else [] if select is None else select.expressions(),
         )
+        self._hand_on = hand_on
+        self._select = select
+        self._handed = START
+        self._source: Source | None = None
         self.late: list[LateEvent] = []
 
     @property
     def collects_late(self) -> bool:
         """Whether whole records are needed, not only the plan's fields."""
-        return self._collect_late
+        return self._collect_late or self._hand_on is not None
 
     @property
     def records_in(self) -> int:
@@ -88,7 +100,7 @@ class Intake:
         return None if micros is None else Watermark(micros)
 
     def metrics(self) -> dict[str, Any]:
-        """The counters so far: records_in = aggregated + late + malformed + outside_windows.
+        """The counters so far: records_in = aggregated + late + malformed + filtered + outside_windows.
 
         With branches, each has its own under its name, and the four that are theirs are the sums.
         """
@@ -113,6 +125,7 @@ class Intake:
         each = [self.core.branch_counts(index) for index in range(len(self._branches))]
         for name in ("aggregated", "late", "outside_windows", "unfired", "panes"):
             counts[name] = sum(branch[name] for branch in each)
+        counts["filtered"] = sum(self.core.left_out())
         counts["errors"] = sum(self.failures.counts)
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts
@@ -134,14 +147,52 @@ class Intake:
         """The results since the last call, branch by branch."""
         return [ResultTable(self.core.drain(index), branch=name) for index, name in enumerate(self._branches)]
 
+    def drain_stages(self) -> Iterator[tuple[Branch, ResultTable]]:
+        """What has come out of stages that others follow: there are none."""
+        return iter(())
+
     def take_late(self) -> list[LateEvent]:
         """The late records since the last call, in the order of the input."""
         late, self.late = sorted(self.late, key=lambda event: event.position), []
         return late
 
-    def advance_processing_time(self, time: Time) -> None:
-        """Sets the manual clock, which starts at 0. Going back is ignored."""
-        self.core.advance_processing_time(core_time(time, "advance_processing_time"))
+    def advance_watermark(self, watermark: int) -> None:
+        """No record with an earlier time, in microseconds, is expected any more. Going back is ignored."""
+        self.core.advance_watermark(watermark)
+        self._hand_on_watermark()
+
+    def advance_processing_time(self, now: int) -> None:
+        """Sets the clock, in microseconds. Going back is ignored."""
+        self.core.advance_processing_time(now)
+        self._hand_on_watermark()
+
+    def end_of_input(self) -> None:
+        """Nothing more comes."""
+        self.core.end_of_input()
+        self._hand_on_watermark()
+
+    @property
+    def watermark_micros(self) -> int:
+        """The watermark; the least integer before there is one."""
+        micros = self.core.watermark
+        return START if micros is None else int(micros)
+
+    def snapshot(self) -> bytes:
+        """Everything but what Python keeps: late records, errors, generators."""
+        return bytes(self.core.snapshot())
+
+    def restore_state(self, state: bytes) -> None:
+        """Goes on from a snapshot, in a new one of the same plan."""
+        self.core.restore(state)
+
+    def open_sources(self, plan: Plan) -> Step:
+        """Starts the source."""
+        self._source = plan.needed_source()
+        return self._source.open(self)
+
+    def progress(self) -> float | None:
+        """How much of the input has been read, from 0 to 1; None where nobody knows."""
+        return None if self._source is None else self._source.progress()
 
     def generator_states(self) -> list[tuple[str, int, Any]]:
         """The state of each generator written in Python: its type's name, its partition, what it keeps."""
@@ -157,15 +208,17 @@ class Intake:
         """Takes a list of records."""
         if not records:
             return  # which would settle the types of values
-        before = self.records_in if self._collect_late else 0
+        before = self.records_in if self.collects_late else 0
         self.core.push_records(
             records if self._gap_of is None else [_WithGap(record, self._gap_of) for record in records],
             partition,
         )
-        self._keep_late(lambda position, _: records[position - before])
+        self._hand_out(before, lambda position, _: records[position - before])
 
-    def push(self, data: Any, partition: int = 0) -> None:
+    def push(self, data: Any, partition: int = 0, *, input: str | None = None) -> None:  # noqa: A002
         """Takes all of a batch: a record, a list of them, or anything with `__arrow_c_stream__`."""
+        if input is not None:
+            raise ConfigurationError(f"push: input: {input!r}, but the pipeline has one input only")
         if type(partition) is not int or not 0 <= partition < 2**32:
             raise ConfigurationError(
                 f"push: partition: {partition!r} must be an integer of at least 0 and below 2**32"
@@ -217,20 +270,21 @@ class Intake:
                 "with_session_window: gap: a callable needs whole records, which this source does not give; "
                 "use col(path), or IterableSource"
             )
-        reader.set_keep_records(self._collect_late)
+        reader.set_keep_records(self.collects_late)
 
         def step(max_records: int = UNLIMITED) -> bool:
+            before = self.records_in if self.collects_late else 0
             more = self.core.read_ndjson(reader, max_records)
-            self._keep_late(lambda _, index: json.loads(reader.record(index)))
+            self._hand_out(before, lambda _, index: json.loads(reader.record(index)))
             return more
 
         return step
 
     def _arrow(self, data: Any, partition: int) -> Step:
-        if self._gap_of is not None:
+        if self._gap_of is not None or self._hand_on is not None:
             pyarrow = needs("pyarrow", "arrow")
             batches = pyarrow.RecordBatchReader.from_stream(data)
-            return self.steps((batch.to_pylist() for batch in batches), partition)
+            return self.steps((_arrow_rows(batch) for batch in batches), partition)
         row = _rows_of(data)
         if self._collect_late and row is None:
             pyarrow = needs("pyarrow", "arrow")
@@ -241,28 +295,50 @@ class Intake:
         def step(max_records: int = UNLIMITED) -> bool:
             more = self.core.read_arrow(reader, partition, max_records)
             if row is not None:
-                self._keep_late(lambda position, _: row(position - before))
+                self._hand_out(before, lambda position, _: row(position - before))
             return more
 
         return step
 
-    def _keep_late(self, record_at: Callable[[int, int], Any]) -> None:
-        """`record_at(position, place in its batch)` gives the record."""
+    def _hand_out(self, before: int, record_at: Callable[[int, int], Any]) -> None:
+        """Late records, and those that go on. `record_at(position, place in its batch)` gives the record;
+        `before` is how many came before the batch.
+        """
+        if self._hand_on is not None:
+            out = FlowWriter(self._handed)
+            for index, time, watermark_before, watermark_after, computed in self.core.handed_on():
+                record = record_at(before + index, index)
+                out.mark(watermark_before)
+                out.add(record if self._select is None else self._select.select(record, computed), time)
+                out.mark(watermark_after)
+            out.mark(self.watermark_micros)
+            self._handed = out.flow.after
+            self._hand_on(out.flow)
         if not self._collect_late:
             return
         for branch, name in enumerate(self._branches):
-            for position, index, time, watermark, key, windows in self.core.take_late(branch):
-                self.late.append(
-                    LateEvent(
-                        event=record_at(position, index),
-                        key=GroupingKey(zip(self._key_names, key, strict=True)),
-                        windows=tuple(Window(*window) for window in windows),
-                        watermark=Watermark(watermark),
-                        lateness=to_timedelta(watermark - time),
-                        position=position,
-                        branch=name,
-                    )
-                )
+            for said in self.core.take_late(branch):
+                self.late.append(late_event(said, record_at(said[0], said[1]), self._key_names, name))
+
+    def _hand_on_watermark(self) -> None:
+        watermark = self.watermark_micros
+        if self._hand_on is not None and watermark > self._handed:
+            self._handed = watermark
+            self._hand_on(Flow(before=watermark))
+
+
+def late_event(said: tuple[Any, ...], record: Any, key_names: Sequence[str], branch: str) -> LateEvent:
+    """A late record, with what the core says of it."""
+    position, _, time, watermark, key, windows = said
+    return LateEvent(
+        event=record,
+        key=GroupingKey(zip(key_names, key, strict=True)),
+        windows=tuple(Window(*window) for window in windows),
+        watermark=Watermark(watermark),
+        lateness=to_timedelta(watermark - time),
+        position=position,
+        branch=branch,
+    )
 
 
 class _WithGap:
@@ -286,8 +362,12 @@ class _WithGap:
 
 
 def _arrow_row(table: Any) -> Any:
+    return _arrow_rows(table)[0]
+
+
+def _arrow_rows(table: Any) -> list[Any]:
     try:
-        return table.to_pylist()[0]
+        return list(table.to_pylist())
     except ValueError:  # nanoseconds, which only pandas has a type for
         pyarrow = needs("pyarrow", "arrow")
         fields = [
@@ -296,7 +376,7 @@ def _arrow_row(table: Any) -> Any:
             else field
             for field in table.schema
         ]
-        return table.cast(pyarrow.schema(fields), safe=False).to_pylist()[0]
+        return list(table.cast(pyarrow.schema(fields), safe=False).to_pylist())
 
 
 def _rows_of(table: Any) -> Callable[[int], Any] | None:

@@ -15,8 +15,9 @@ from typing import Any
 from ._html import text_html
 from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
+from .executor import executor_of
 from .failures import Failures
-from .intake import UNLIMITED, Intake
+from .intake import UNLIMITED
 from .plan import DEFAULT_WATERMARK, Plan
 from .progress import progress_display
 from .push_session import PushSession
@@ -122,18 +123,17 @@ class StreamPipeline:
         self, limits: _Limits, *, progress: bool, loop: asyncio.AbstractEventLoop | None = None
     ) -> RunSummary:
         plan = self._plan
-        source = plan.needed_source()
-        intake = Intake(
+        intake = executor_of(
             plan,
-            watermark=plan.watermark or DEFAULT_WATERMARK,
+            watermark_of=lambda each: each.watermark or DEFAULT_WATERMARK,
             collect_late=plan.collects_late,
             failures=Failures(plan.error_handler, branches=len(plan.branches), wait=self._stop.wait),
         )
         started = time.monotonic()
-        step = source.open(intake)
+        step = intake.open_sources(plan)
         with (
             Delivery(plan, loop=loop) as delivery,
-            progress_display(source.progress, shown=progress) as display,
+            progress_display(intake.progress, shown=progress) as display,
         ):
             uses_clock = plan.uses_clock
             self._counts = intake.counts()
@@ -141,11 +141,11 @@ class StreamPipeline:
                 left = limits.left(self._counts["records_in"], time.monotonic() - started)
                 left = left if plan.buffer_size is None else min(left, plan.buffer_size)
                 if uses_clock:
-                    intake.core.advance_processing_time(time.time_ns() // 1_000)
+                    intake.advance_processing_time(time.time_ns() // 1_000)
                 more = left > 0 and step(left)
                 # A stop counts even where the input ended while it came.
                 if not more and not self._stop.is_set():
-                    intake.core.end_of_input()
+                    intake.end_of_input()
                 delivery.emit(intake)
                 self._counts = intake.counts()
                 display.update(self._counts["records_in"])

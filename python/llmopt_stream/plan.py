@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import _core
 from .branches import GAP_FIELD, Branch
+from .columns import Expression
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .failures import Failures, Place
+from .operators.inputs import Inputs
+from .operators.operator import CoreStep, Operator
+from .programs import fields_of, number_program
 from .schemas import types_of_event
 from .sources import Source
 from .units import duration_text
@@ -34,11 +38,15 @@ class Plan:
     name: str = "pipeline"
     event_type: Any = None
     source: Source | None = None
+    inputs: Inputs | None = None
+    """The streams that it is made of, where it is not of a source."""
     time_field: str = "timestamp"
     time_unit: str | None = None
     schema: Mapping[str, str] = field(default_factory=dict)
     watermark: WatermarkGenerator | None = None
     key: tuple[str, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    """What happens to the records of all branches."""
     branches: tuple[Branch, ...] = (Branch(),)
     error_handler: ErrorHandler | None = None
     parallelism: int = 1
@@ -51,11 +59,29 @@ class Plan:
 
     def value_fields(self) -> list[str]:
         """Every field that numbers are read from."""
-        return list(dict.fromkeys(name for branch in self.branches for name in branch.value_fields()))
+        of_steps = [name for step in self.core_steps() for name in step.numbers]
+        of_branches = [name for branch in self.branches for name in branch.value_fields()]
+        return list(dict.fromkeys([*of_steps, *of_branches]))
 
     def label_fields(self) -> list[str]:
         """Every field that is read as it is."""
-        return list(dict.fromkeys(name for branch in self.branches for name in branch.label_fields()))
+        of_steps = [name for step in self.core_steps() for name in step.labels]
+        of_branches = [name for branch in self.branches for name in branch.label_fields()]
+        return list(dict.fromkeys([*of_steps, *of_branches]))
+
+    def core_steps(self) -> list[CoreStep]:
+        """What the core does to the records of all branches."""
+        steps = [operator.core_step() for operator in self.operators]
+        return [step for step in steps if step is not None]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the core does everything, from the records of the source to the panes."""
+        return (
+            self.inputs is None
+            and all(operator.core_step() is not None for operator in self.operators)
+            and all(branch.is_plain for branch in self.branches)
+        )
 
     def fields(self) -> list[str]:
         """Every field that is read."""
@@ -64,7 +90,7 @@ class Plan:
     @property
     def collects_late(self) -> bool:
         """Whether late records are handed out anywhere."""
-        return any(branch.side_output is not None for branch in self.branches)
+        return any(stage.side_output is not None for branch in self.branches for stage in branch.stages)
 
     @property
     def uses_clock(self) -> bool:
@@ -72,7 +98,10 @@ class Plan:
         watermark = None if self.watermark is None else CoreWatermark.of(self.watermark)
         timeouts = watermark is not None and (watermark.idle_timeout or watermark.flush_timeout)
         skews = self.future_skew is not None or self.past_skew is not None
-        return bool(timeouts) or skews or any(branch.uses_clock for branch in self.branches)
+        of_inputs = self.inputs is not None and any(plan.uses_clock for plan in self.inputs.plans)
+        of_operators = any(operator.uses_clock for operator in self.operators)
+        of_branches = any(branch.uses_clock for branch in self.branches)
+        return bool(timeouts) or skews or of_inputs or of_operators or of_branches
 
     @property
     def gap_of(self) -> Callable[[Any], Any] | None:
@@ -89,27 +118,22 @@ class Plan:
         watermark: CoreWatermark | None,
         watermarks_of: PartitionedGenerators | None = None,
         failures: Failures | None = None,
+        projections: Sequence[Expression] | None = None,
     ) -> _core.Pipeline:
         """The plan at work. Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code
-        fails at goes to `failures`.
+        fails at goes to `failures`. With `projections` it hands records on, and what these give of them.
         """
-        for branch in self.branches:
-            if branch.window is None:
-                of = (
-                    f"branch {branch.name!r} of pipeline {self.name!r}"
-                    if branch.name
-                    else f"pipeline {self.name!r}"
-                )
-                raise ConfigurationError(
-                    f"{of} has no window: add .with_tumbling_window(size), e.g. with_tumbling_window('1m')"
-                )
-        fields = self.value_fields()
+        read = [fields_of(each, as_truth=False) for each in projections or ()]
+        fields = list(
+            dict.fromkeys([*self.value_fields(), *(name for each in read for name in each.numbers)])
+        )
+        labels = list(dict.fromkeys([*self.label_fields(), *(name for each in read for name in each.labels)]))
         declared = {**types_of_event(self.event_type), **self.schema}
         gaps = {branch.gap_field() for branch in self.branches}
         branches = [
             branch.core_settings(
                 fields,
-                self.label_fields(),
+                labels,
                 collect_late=collect_late or branch.side_output is not None,
                 place=Place(
                     failures or Failures(), branch.name, index, self.time_field, self.key, branch.windows_of
@@ -124,7 +148,11 @@ class Plan:
             "values": [
                 (path, declared.get(path, "float64"), path in declared or path in gaps) for path in fields
             ],
-            "labels": self.label_fields(),
+            "labels": labels,
+            "steps": [step.settings(fields.index, labels.index) for step in self.core_steps()],
+            "projections": None
+            if projections is None
+            else [number_program(each, fields.index, labels.index) for each in projections],
             "watermark": (None, 0, None, None) if watermark is None else watermark.as_tuple(),
             "skew": (self.future_skew, self.past_skew),
         }
@@ -143,6 +171,12 @@ class Plan:
             **settings,
         )
 
+    def source_plans(self) -> list[Plan]:
+        """The plans that read a source of their own: this one, or its inputs'."""
+        if self.inputs is None:
+            return [self]
+        return [each for plan in self.inputs.plans for each in plan.source_plans()]
+
     def needed_source(self) -> Source:
         """The source; a ConfigurationError if there is none yet."""
         if self.source is None:
@@ -153,31 +187,78 @@ class Plan:
 
     def explain(self) -> str:
         """The plan in words: what is read, computed and written, and where each stage runs."""
-        declared = {**types_of_event(self.event_type), **self.schema}
-        event_time = f"{self.time_field!r}" + (f" in {self.time_unit}" if self.time_unit else "")
-        watermark = self.watermark or DEFAULT_WATERMARK
-        fields = [name for name in self.fields() if name != GAP_FIELD]
-        stages = [
-            ("source", str(self.source) if self.source else "none yet", _where(self.source)),
-            ("decode", f"fields {', '.join(fields)}", "C++"),
-            ("event time", event_time, "C++"),
-            (
-                "watermark",
-                _watermark_text(watermark) + ("" if self.watermark else " (default)"),
-                "C++" if CoreWatermark.of(watermark) else "Python per record",
-            ),
-            ("key", ", ".join(self.key) or "none: all records form one group", "C++"),
-        ]
-        for branch in self.branches:
-            if branch.name:
-                stages.append((f"branch {branch.name!r}", "", ""))
-            stages += branch.describe(declared, _threads(self.parallelism))
+        stages = [*self._describe_input(), *self._describe_branches()]
         if self.error_handler is not None:
             stages.append(("errors", repr(self.error_handler), "Python per error"))
         first = max(len(stage) for stage, what, _ in stages if what)
         width = max(len(what) for _, what, _ in stages)
         lines = [f"{stage:<{first}} {what:<{width}}  {where}".rstrip() for stage, what, where in stages]
         return "\n".join([f"pipeline {self.name!r}", *(f"  {line}" for line in lines)])
+
+    def _describe_input(self) -> list[_Stage]:
+        """Down to the key."""
+        stages = []
+        if self.inputs is None:
+            stages += self._describe_source()
+        else:
+            for name, plan in zip(self.inputs.input_names(), self.inputs.plans, strict=True):
+                stages.append((f"input {name!r}", "", ""))
+                branch = plan.branches[0]
+                stages += [(f"  {stage}", what, where) for stage, what, where in plan._describe_input()]
+                if branch != Branch():
+                    described = plan._describe_branches()
+                    stages += [
+                        (f"  {stage}", what, where) for stage, what, where in described if stage != "sink"
+                    ]
+            stages.append((self.inputs.name, self.inputs.describe(), self.inputs.where))
+        stages += [(each.name, each.describe(), each.where) for each in self.operators]
+        if self.inputs is None or self.key:
+            stages.append(("key", ", ".join(self.key) or "none: all records form one group", "C++"))
+        return stages
+
+    def _describe_source(self) -> list[_Stage]:
+        event_time = f"{self.time_field!r}" + (f" in {self.time_unit}" if self.time_unit else "")
+        watermark = self.watermark or DEFAULT_WATERMARK
+        fields = ", ".join(name for name in self.fields() if name != GAP_FIELD)
+        plain = self.is_plain
+        return [
+            ("source", str(self.source) if self.source else "none yet", _where(self.source)),
+            (
+                "decode",
+                f"fields {fields}"
+                if plain
+                else "whole records" + (" that are chosen" if self.core_steps() else ""),
+                "C++" if plain else "C++ and Python per record",
+            ),
+            ("event time", event_time, "C++"),
+            (
+                "watermark",
+                _watermark_text(watermark) + ("" if self.watermark else " (default)"),
+                "C++" if CoreWatermark.of(watermark) else "Python per record",
+            ),
+        ]
+
+    def _describe_branches(self) -> list[_Stage]:
+        declared = {**types_of_event(self.event_type), **self.schema}
+        threads = _threads(self.parallelism if self.is_plain else 1)
+        stages: list[_Stage] = []
+        for branch in self.branches:
+            if branch.name:
+                stages.append((f"branch {branch.name!r}", "", ""))
+            for stage in branch.stages:
+                if stage.upstream is not None:
+                    stages.append(("then, of results", "", ""))
+                stages += [(each.name, each.describe(), each.where) for each in stage.operators]
+                if stage.key is not None:
+                    stages.append(("key", ", ".join(stage.key) or "none: all records form one group", "C++"))
+                described = stage.describe(declared, threads)
+                is_last = stage is branch
+                stages += [each for each in described if is_last or each != ("sink", "none yet", "-")]
+        return stages
+
+
+_Stage: TypeAlias = tuple[str, str, str]
+"""What it is, with which settings, and where it runs."""
 
 
 def _where(source: Source | None) -> str:

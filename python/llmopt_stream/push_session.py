@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from .delivery import Delivery
 from .errors import PipelineError
+from .executor import executor_of
 from .explain import RecordExplanation
-from .intake import Intake
 from .lateness import LatenessReport
-from .results import ResultTable
 from .units import Time, core_time
 from .watermarks import Watermark
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PushSession"]
 
-Results: TypeAlias = ResultTable | dict[str, ResultTable]
-"""One table, or with branches one for each, by name."""
+Results: TypeAlias = Any
+"""A ResultTable, or of pipelines that deliver records a list of ProcessorEvents; with branches one for each, by name."""
 
 
 class PushSession:
@@ -40,40 +39,45 @@ class PushSession:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._intake = Intake(plan, watermark=plan.watermark, collect_late=plan.collects_late)
+        self._intake = executor_of(
+            plan, watermark_of=lambda each: each.watermark, collect_late=plan.collects_late
+        )
         self._delivery = Delivery(plan)
         self._delivery.__enter__()
         self._name = plan.name
+        self._branches = plan.branch_names()
         self._ended = ""
 
-    def push(self, data: Any, *, partition: int = 0) -> Results:
-        """Takes a record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch."""
+    def push(self, data: Any, *, partition: int = 0, input: str | None = None) -> Results:  # noqa: A002
+        """Takes a record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch. Of pipelines with
+        several inputs, `input` says which: "left" or "right" of a join, "0", "1", … of a union.
+        """
         self._check_open()
-        self._intake.push(data, partition)
+        self._intake.push(data, partition, input=input)
         return self._emit()
 
     def advance_watermark(self, time: Time) -> Results:
         """No record with an earlier time is expected any more. Going back is ignored."""
         self._check_open()
-        self._intake.core.advance_watermark(core_time(time, "advance_watermark"))
+        self._intake.advance_watermark(core_time(time, "advance_watermark"))
         return self._emit()
 
     def advance_processing_time(self, time: Time) -> Results:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
         self._check_open()
-        self._intake.advance_processing_time(time)
+        self._intake.advance_processing_time(core_time(time, "advance_processing_time"))
         return self._emit()
 
     def flush(self) -> Results:
         """Ends the input: every window completes. Nothing can be pushed after it."""
         self._check_open()
         self._ended = "its input was ended by flush()"
-        self._intake.core.end_of_input()
+        self._intake.end_of_input()
         return self._emit()
 
     def _emit(self) -> Results:
-        tables = self._delivery.emit(self._intake)
-        return {table.branch: table for table in tables} if len(tables) > 1 else tables[0]
+        results = self._delivery.emit(self._intake)
+        return dict(zip(self._branches, results, strict=True)) if len(results) > 1 else results[0]
 
     @property
     def watermark(self) -> Watermark | None:

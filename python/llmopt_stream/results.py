@@ -62,6 +62,31 @@ class AggregationResult:
             },
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """A flat dict, under the column names of a table: what the next stage of a pipeline sees of it."""
+        return {
+            "window_start": self.window.start,
+            "window_end": self.window.end,
+            **self.key,
+            **self.results,
+            "pane_timing": self.pane.timing,
+            "pane_index": self.pane.index,
+        }
+
+    def to_state(self) -> list[Any]:
+        """What a snapshot needs."""
+        pane = self.pane
+        replaces = [list(window.micros) for window in pane.replaces]
+        fired = [pane.timing, pane.index, pane.is_last, replaces]
+        return [list(self.window.micros), list(self.key.items()), self.results, fired, self.branch]
+
+    @classmethod
+    def of_state(cls, state: Sequence[Any]) -> AggregationResult:
+        """From what to_state() gave."""
+        window, key, results, (timing, index, is_last, replaces), branch = state
+        pane = Pane(timing, index, is_last, tuple(Window(*each) for each in replaces))
+        return cls(Window(*window), GroupingKey(key), results, pane, branch)
+
     def to_json(self) -> str:
         """One line of JSON; keys and results that JSON has no number for (NaN, ±Inf) are null."""
         finite = {"key": _finite(self.key), "results": _finite(self.results)}
@@ -161,7 +186,7 @@ class ResultTable:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict per result, under the column names."""
-        return [_flat(result) for result in self]
+        return [result.to_record() for result in self]
 
     def plot(self, column: str | None = None) -> Any:
         """One line per key over the windows' ends, as matplotlib Axes (extra `[notebook]`).
@@ -198,16 +223,5 @@ class ResultTable:
         from ._html import table_html
 
         shown = 20
-        rows = [list(_flat(result).values()) for result in self[:shown]]
+        rows = [list(result.to_record().values()) for result in self[:shown]]
         return table_html(self.column_names, rows, len(self))
-
-
-def _flat(result: AggregationResult) -> dict[str, Any]:
-    return {
-        "window_start": result.window.start,
-        "window_end": result.window.end,
-        **result.key,
-        **result.results,
-        "pane_timing": result.pane.timing,
-        "pane_index": result.pane.index,
-    }

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .intake import Intake
+    from .executor import Executor
     from .lateness import LatenessReport
     from .plan import Plan
 
@@ -29,6 +29,7 @@ class RunSummary:
     """Too late for every window."""
     malformed: int
     filtered: int
+    """Left out by filters, deduplication and other operators."""
     outside_windows: int
     """In a gap between windows."""
     unfired: int
@@ -46,7 +47,7 @@ class RunSummary:
     """How late records were, and what a bound and a lateness would lose; with branches, by name."""
 
     @classmethod
-    def of(cls, plan: Plan, intake: Intake, duration: timedelta) -> RunSummary:
+    def of(cls, plan: Plan, intake: Executor, duration: timedelta) -> RunSummary:
         """From the core's counters."""
         counts = intake.counts()
         skipped: dict[str, int] = {}
@@ -56,7 +57,9 @@ class RunSummary:
             for metric in branch.all_metrics()
             for _ in metric.core_metrics()
         ]
-        for name, count in zip(fields, counts["skipped_values"], strict=True):
+        for name, count in zip(
+            fields, counts["skipped_values"] if plan.is_plain else (), strict=plan.is_plain
+        ):
             if count:
                 skipped[name] = max(count, skipped.get(name, 0))
         return cls(
@@ -64,7 +67,7 @@ class RunSummary:
             aggregated=counts["aggregated"],
             late=counts["late"],
             malformed=counts["malformed"],
-            filtered=0,
+            filtered=counts["filtered"],
             outside_windows=counts["outside_windows"],
             unfired=counts["unfired"],
             shed=0,

@@ -87,9 +87,12 @@ def test_snapshots_carry_all_branches_and_refuse_other_plans() -> None:
     [
         (lambda: two_branches().branch("tens"), ["branch", "'tens'"]),
         (lambda: STREAM.with_tumbling_window("1m").branch("late"), ["branch", "'late'", "window"]),
-        (lambda: two_branches().key_by("other"), ["key_by", "'tens'"]),
+        (
+            lambda: STREAM.with_tumbling_window("1m").aggregate("value", ["sum"]).key_by("key").open(),
+            ["key_by", "before"],
+        ),
         (lambda: STREAM.branch(""), ["branch", "name"]),
-        (lambda: two_branches().branch("empty").open(), ["branch 'empty'", "no window"]),
+        (lambda: two_branches().branch("empty").aggregate().open(), ["branch 'empty'", "no window"]),
     ],
 )
 def test_wrong_branches_are_named(build: object, words: list[str]) -> None:

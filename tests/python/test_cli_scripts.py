@@ -100,7 +100,12 @@ def test_explain_prints_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert output.startswith("pipeline 'latency'\n")
     assert "GeneratorSource(seed=42, events=1_000)" in output
     assert (
-        main(["explain", script(tmp_path, "import llmopt_stream as ls\npipeline = ls.create_pipeline()")])
+        main(
+            [
+                "explain",
+                script(tmp_path, "import llmopt_stream as ls\npipeline = ls.create_pipeline().aggregate()"),
+            ]
+        )
         == 2
     )
 
@@ -110,7 +115,7 @@ def test_explain_prints_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         ("x = 1", "expected a variable `pipeline` or a function `build()`"),
         ("pipeline = 3", "there is a int"),
-        ("import llmopt_stream as ls\npipeline = ls.create_pipeline()", "has no window"),
+        ("import llmopt_stream as ls\npipeline = ls.create_pipeline().aggregate()", "has no window"),
         ("import llmopt_stream as ls\npipeline = ls.create_pipeline().key_by('')", "'' is not a field path"),
     ],
 )

@@ -393,7 +393,8 @@ def test_empty_file_is_an_empty_stream(tmp_path: Path) -> None:
         (lambda: ls.create_pipeline().with_event_time("t", unit="m"), ["unit", "'m'", "ms"]),
         (lambda: ls.create_pipeline().with_schema({"v": str}), ["with_schema", "v"]),
         (lambda: ls.create_pipeline().with_accumulation("both"), ["both", "discarding"]),
-        (lambda: ls.create_pipeline("mine").build(), ["mine", "no window"]),
+        (lambda: ls.create_pipeline("mine").build(), ["mine", "no source"]),
+        (lambda: ls.create_pipeline("mine").aggregate().open(), ["mine", "no window"]),
         (lambda: ls.create_pipeline("mine").with_tumbling_window("1m").build(), ["mine", "no source"]),
         (lambda: ls.create_pipeline().with_source("events.ndjson"), ["with_source", "FileSource"]),  # type: ignore[arg-type]
         (lambda: ls.create_pipeline().with_sink(print), ["with_sink", "CallbackSink"]),  # type: ignore[arg-type]

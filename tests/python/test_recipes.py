@@ -457,10 +457,6 @@ BUILDER = ls.create_pipeline().with_tumbling_window("1m")
         ),
         (lambda: recipes.error_rate(BUILDER, window="1m"), r"with_window: '1m' is not a WindowAssigner"),
         (lambda: recipes.error_rate(BUILDER.branch("b"), per="model"), r"branch: 'b' comes after a window"),
-        (
-            lambda: recipes.error_rate(ls.create_pipeline().branch("b"), per="model"),
-            r"key_by: all branches have the same key; say it before the first, 'b'",
-        ),
         (lambda: recipes.budget_burn(BUILDER, budget=0), r"budget_burn: budget: 0 is not a positive number"),
         (lambda: recipes.budget_burn(BUILDER, budget=True), r"budget_burn: budget: True is not a positive"),
         (

@@ -11,11 +11,10 @@ from llmopt_stream.error_policy import ErrorEvent
 from llmopt_stream.errors import AggregationError, CheckpointError, ConfigurationError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.exact_json import decode, encode
+from llmopt_stream.executor import executor_of
 from llmopt_stream.explain import RecordExplanation
 from llmopt_stream.failures import Failures, Order
-from llmopt_stream.intake import Intake
 from llmopt_stream.lateness import LatenessReport
-from llmopt_stream.results import AggregationResult
 from llmopt_stream.units import MICROSECOND, Time, core_time, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import Window
@@ -49,31 +48,36 @@ class PipelineHarness:
             )
         plan = builder.with_options(parallelism=parallelism).checked().plan
         failures = Failures(plan.error_handler, branches=len(plan.branches), keeps_events=True)
-        self._intake = Intake(plan, watermark=plan.watermark, collect_late=True, failures=failures)
-        self._core = self._intake.core
+        self._intake = executor_of(
+            plan, watermark_of=lambda each: each.watermark, collect_late=True, failures=failures
+        )
 
-    def push(self, record: Any, *, partition: int = 0) -> None:
-        """Takes one record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch, of one partition."""
-        self._intake.push(record, partition)
+    def push(self, record: Any, *, partition: int = 0, input: str | None = None) -> None:  # noqa: A002
+        """Takes one record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch, of one partition; of
+        pipelines with several inputs, of one input: "left" or "right" of a join, "0", "1", … of a union.
+        """
+        self._intake.push(record, partition, input=input)
 
-    def push_batch(self, batch: Any, *, partition: int = 0) -> None:
+    def push_batch(self, batch: Any, *, partition: int = 0, input: str | None = None) -> None:  # noqa: A002
         """Takes the rows of anything with `__arrow_c_stream__`."""
-        self._intake.push(batch, partition)
+        self._intake.push(batch, partition, input=input)
 
     def advance_watermark(self, watermark: Time) -> None:
         """No record with an earlier time is expected any more. Going back is ignored."""
-        self._core.advance_watermark(core_time(watermark, "advance_watermark"))
+        self._intake.advance_watermark(core_time(watermark, "advance_watermark"))
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
-        self._intake.advance_processing_time(time)
+        self._intake.advance_processing_time(core_time(time, "advance_processing_time"))
 
     def end_of_input(self) -> None:
         """Nothing more comes: every window completes."""
-        self._core.end_of_input()
+        self._intake.end_of_input()
 
-    def drain(self) -> list[AggregationResult]:
-        """The panes since the last drain, in firing order, branch by branch."""
+    def drain(self) -> list[Any]:
+        """The panes since the last drain, AggregationResults in firing order, branch by branch; of pipelines that
+        deliver records, ProcessorEvents.
+        """
         return [result for table in self._intake.drain() for result in table]
 
     def discard(self) -> int:
@@ -124,7 +128,7 @@ class PipelineHarness:
             "errors": [errors, [_encode_error(*each) for each in events]],
         }
         header = json.dumps(parts, allow_nan=False).encode()
-        body = len(header).to_bytes(8, "little") + header + self._core.snapshot()
+        body = len(header).to_bytes(8, "little") + header + self._intake.snapshot()
         return body + _checksum(body)
 
     @classmethod
@@ -145,7 +149,7 @@ class PipelineHarness:
         if checksum != _checksum(body):
             raise CheckpointError("snapshot refused: its checksum is wrong; it was cut short or altered")
         end = 8 + int.from_bytes(body[:8], "little")
-        harness._core.restore(body[end:])
+        harness._intake.restore_state(body[end:])
         try:
             header = json.loads(body[8:end])
             late = [_decode_late(event) for event in header["late"]]

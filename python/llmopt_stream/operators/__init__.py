@@ -1,0 +1,1 @@
+"""Operators: what happens to records before, beside and after the windows."""

@@ -1,0 +1,277 @@
+"""Users' code with state and timers, for each key."""
+
+from __future__ import annotations
+
+import heapq
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.events import GroupingKey
+from llmopt_stream.units import Time, duration_micros, time_micros, to_datetime
+from llmopt_stream.watermarks import Watermark
+
+from .fields import key_of
+from .flow import END, START, FlowWriter
+from .operator import Context, Operator, Work, name_of
+from .per_record import a_record
+from .state_store import StateStore
+
+__all__ = ["KeyContext", "Process"]
+
+_EVENT, _CLOCK = "event", "processing"
+
+
+@dataclass(frozen=True)
+class Process(Operator):
+    """A function `fn(record, context)`, or a class with `process(record, context)` and `on_timer(time, context)`."""
+
+    fn: Any
+    key: tuple[str, ...]
+    ttl: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "process"
+
+    def describe(self) -> str:
+        return f"{name_of(self.fn)} by {', '.join(self.key) or 'nothing'}"
+
+    @property
+    def uses_clock(self) -> bool:
+        # Whether it sets timers by the clock is known when it does.
+        return hasattr(self.fn, "on_timer")
+
+    def work(self, context: Context) -> Work:
+        return ProcessWork(self, context)
+
+
+class KeyContext:
+    """What a `process` step knows and can do, for the key of the record or timer at hand."""
+
+    __slots__ = ("_out", "_time", "_work", "key", "state")
+
+    def __init__(
+        self, work: ProcessWork, key: GroupingKey, state: StateStore, time: int, out: FlowWriter
+    ) -> None:
+        self._work = work
+        self._out = out
+        self._time = time
+        self.key = key
+        """The key's fields."""
+        self.state = state
+        """Values remembered for the key."""
+
+    @property
+    def timestamp(self) -> datetime:
+        """The event time of the record, or the time of the timer."""
+        return to_datetime(self._time)
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """The watermark before the record; None before there is one."""
+        return None if self._work.watermark == START else Watermark(self._work.watermark)
+
+    def emit(self, record: Any, *, timestamp: Time | None = None) -> None:
+        """Hands a record on, with the time of the record or timer at hand unless another one is given."""
+        time = self._time if timestamp is None else time_micros(timestamp, "emit: timestamp")
+        self._out.add(a_record(record), time, self.key)
+
+    def set_timer(self, time: Time) -> None:
+        """Calls `on_timer` once the watermark has reached this event time; setting it twice is setting it once."""
+        self._work.set_timer(_EVENT, time_micros(time, "set_timer: time"), self.key)
+
+    def delete_timer(self, time: Time) -> None:
+        """Takes back a timer; nothing happens where there is none."""
+        self._work.delete_timer(_EVENT, time_micros(time, "delete_timer: time"), self.key)
+
+    def set_processing_timer(self, time: Time) -> None:
+        """Calls `on_timer` once the clock has reached this time."""
+        self._work.set_timer(_CLOCK, time_micros(time, "set_processing_timer: time"), self.key)
+
+    def delete_processing_timer(self, time: Time) -> None:
+        """Takes back such a timer."""
+        self._work.delete_timer(_CLOCK, time_micros(time, "delete_processing_timer: time"), self.key)
+
+
+class _Timers:
+    """Which keys are to be called when: in the order of time, then of setting."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, GroupingKey]] = []
+        self._set: dict[tuple[int, GroupingKey], int] = {}
+        self._number = 0
+
+    def set(self, time: int, key: GroupingKey) -> None:
+        if (time, key) not in self._set:
+            self._number += 1
+            self._set[time, key] = self._number
+            heapq.heappush(self._heap, (time, self._number, key))
+
+    def delete(self, time: int, key: GroupingKey) -> None:
+        self._set.pop((time, key), None)
+
+    def take(self, until: int) -> tuple[int, GroupingKey] | None:
+        """The first one that is due."""
+        while self._heap and self._heap[0][0] <= until:
+            time, number, key = heapq.heappop(self._heap)
+            if self._set.get((time, key)) == number:
+                del self._set[time, key]
+                return time, key
+        return None
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def get_state(self) -> list[Any]:
+        ordered = sorted(self._set.items(), key=lambda each: (each[0][0], each[1]))
+        return [[time, list(key.items())] for (time, key), _ in ordered]
+
+    def set_state(self, state: list[Any]) -> None:
+        for time, key in state:
+            self.set(time, GroupingKey(key))
+
+
+class ProcessWork(Work):
+    """One object of a user's class, or one function, for all keys; state and timers for each."""
+
+    _operator: Process
+
+    def __init__(self, operator: Process, context: Context) -> None:
+        super().__init__(operator, context)
+        made: Any = operator.fn() if inspect.isclass(operator.fn) else operator.fn
+        self._process: Callable[[Any, KeyContext], Any] = getattr(made, "process", made)
+        self._on_timer: Callable[[datetime, KeyContext], Any] | None = getattr(made, "on_timer", None)
+        self._name = name_of(operator.fn)
+        self._states: dict[GroupingKey, StateStore] = {}
+        self._timers = {_EVENT: _Timers(), _CLOCK: _Timers()}
+        self._expiries: list[tuple[int, int, GroupingKey]] = []
+        self._now = 0
+
+    def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
+        key = key_of(record, self._operator.key)
+        if self.attempt(lambda: hash(key), method="key", record=record) is None:
+            return
+        self._call(lambda context: self._process(record, context), key, time, out, record)
+
+    def _call(
+        self,
+        call: Callable[[KeyContext], Any],
+        key: GroupingKey,
+        time: int,
+        out: FlowWriter,
+        record: Any = None,
+        method: str = "",
+    ) -> None:
+        state = self._states.get(key)
+        if state is None:
+            state = self._new_state()
+        context_out = FlowWriter(START)
+        context = KeyContext(self, key, state, time, context_out)
+
+        def run() -> None:
+            context_out.flow.records.clear()
+            context_out.flow.times.clear()
+            returned = call(context)
+            if returned is not None:
+                made = (
+                    returned
+                    if isinstance(returned, list | tuple) or inspect.isgenerator(returned)
+                    else [returned]
+                )
+                for each in made:
+                    context.emit(each)
+
+        done = self.attempt(run, method=method or self._name, record=record, key=key)
+        if done is not None:
+            for each, at in zip(context_out.flow.records, context_out.flow.times, strict=True):
+                out.add(each, at, key)
+        if state.get_state():
+            self._states[key] = state
+            if (expires := state.next_expiry()) is not None:
+                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
+        else:
+            self._states.pop(key, None)
+
+    def _new_state(self) -> StateStore:
+        state = StateStore()
+        state._ttl = self._operator.ttl
+        state.advance(self.watermark)
+        return state
+
+    def set_timer(self, kind: str, time: int, key: GroupingKey) -> None:
+        if self._on_timer is None:
+            raise ConfigurationError(f"set_timer: {self._name} has no on_timer(time, context)")
+        self._timers[kind].set(time, key)
+
+    def delete_timer(self, kind: str, time: int, key: GroupingKey) -> None:
+        self._timers[kind].delete(time, key)
+
+    def on_watermark(self, watermark: int, out: FlowWriter) -> None:
+        self._fire(_EVENT, watermark, out)
+        while self._expiries and self._expiries[0][0] <= watermark:
+            key = heapq.heappop(self._expiries)[2]
+            state = self._states.get(key)
+            if state is None:
+                continue
+            state.advance(watermark)
+            if not state.get_state():
+                del self._states[key]
+            elif (expires := state.next_expiry()) is not None:
+                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
+
+    def on_processing_time(self, now: int, out: FlowWriter) -> None:
+        self._now = now
+        self._fire(_CLOCK, now, out)
+
+    def _fire(self, kind: str, until: int, out: FlowWriter) -> None:
+        while (due := self._timers[kind].take(until)) is not None:
+            time, key = due
+            if (state := self._states.get(key)) is not None:
+                state.advance(min(self.watermark, END - 1))
+            self._call(
+                partial(self._call_on_timer, time),
+                key,
+                time,
+                out,
+                method=f"{self._name}.on_timer",
+            )
+
+    def _call_on_timer(self, time: int, context: KeyContext) -> Any:
+        return None if self._on_timer is None else self._on_timer(to_datetime(time), context)
+
+    def live(self) -> int:
+        return len(self._states) + sum(map(len, self._timers.values()))
+
+    def get_state(self) -> Any:
+        return [
+            self._now,
+            [[list(key.items()), state.get_state()] for key, state in self._states.items()],
+            {kind: timers.get_state() for kind, timers in self._timers.items()},
+        ]
+
+    def set_state(self, state: Any) -> None:
+        self._now, states, timers = state
+        for fields, values in states:
+            key = GroupingKey(fields)
+            store = self._new_state()
+            store.set_state(values, self.watermark)
+            self._states[key] = store
+            if (expires := store.next_expiry()) is not None:
+                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
+        for kind, each in timers.items():
+            self._timers[kind].set_state(each)
+
+
+def ttl_of(ttl: Any) -> int | None:
+    """In microseconds."""
+    if ttl is None:
+        return None
+    micros = duration_micros(ttl, "process: ttl")
+    if micros <= 0:
+        raise ConfigurationError(f"process: ttl: {ttl!r} is not a positive duration")
+    return micros

@@ -1,0 +1,232 @@
+"""The operators that a builder has before and after the window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from .branches import Branch
+from .columns import Column, Expression, condition_of, field_path
+from .errors import ConfigurationError
+from .operators.deduplicate import Deduplicate
+from .operators.inputs import Union
+from .operators.keyed import RunningCount, TrackSessions
+from .operators.operator import Operator
+from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
+from .operators.process import Process, ttl_of
+from .units import Duration, duration_micros
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+__all__ = ["StreamOperators"]
+
+
+def _callable(fn: Any, of: str) -> Callable[..., Any]:
+    if not callable(fn):
+        raise ConfigurationError(f"{of}: {fn!r} is not callable")
+    return fn  # type: ignore[no-any-return]
+
+
+def _positive(duration: Duration, of: str) -> int:
+    micros = duration_micros(duration, of)
+    if micros <= 0:
+        raise ConfigurationError(f"{of}: {duration!r} is not a positive duration")
+    return micros
+
+
+class StreamOperators:
+    """What can be done to the records of a stream; behind a window, to its results.
+
+    A result is a record then: flat, under the column names of a table, with the event time window end − 1 µs
+    (that of the record which completed it, where a window has no end).
+    """
+
+    _plan: Plan
+
+    def _but(self, **changes: Any) -> Self:
+        raise NotImplementedError
+
+    @property
+    def _branch(self) -> Branch:
+        return self._plan.branches[-1]
+
+    def _but_last_branch(self, branch: Branch) -> Self:
+        return self._but(branches=(*self._plan.branches[:-1], branch))
+
+    def _with(self, operator: Operator) -> Self:
+        branch = self._branch
+        if branch.window is not None:
+            return self._but_last_branch(Branch(branch.name, upstream=branch, operators=(operator,)))
+        if not branch.name and branch.upstream is None:
+            return self._but(operators=(*self._plan.operators, operator))
+        return self._but_last_branch(dataclasses.replace(branch, operators=(*branch.operators, operator)))
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        """What records are grouped by here."""
+        for stage in reversed(self._branch.stages):
+            if stage.key is not None:
+                return stage.key
+        return self._plan.key
+
+    # Each record by itself
+
+    def map(self, fn: Callable[[Any], Any]) -> Self:
+        """Another record in place of each: `fn(record)`. It keeps its event time.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = create_pipeline().with_event_time("t", unit="s").map(lambda record: {"n": record["n"] * 2})
+        >>> [event.data for event in builder.open().push([{"t": 1, "n": 4}])]
+        [{'n': 8}]
+        """
+        return self._with(Map(_callable(fn, "map: fn")))
+
+    def filter(
+        self, condition: Expression | Callable[[Any], Any] | Any, *, fields: Sequence[str] = ()
+    ) -> Self:
+        """The records for which a condition is true: an expression of `ls.col`, which runs in C++ before anything else
+        is decoded; a polars `Expr`, or a pyarrow `Expression` with the `fields` that it reads, per batch; or a
+        callable, per record. Records that are left out count as `filtered`, and move the watermark all the same.
+
+        >>> from llmopt_stream import col, create_pipeline
+        >>> builder = create_pipeline().filter(col("data.latency_ms") > 0)
+        """
+        if isinstance(condition, Expression):
+            return self._with(Where(condition_of(condition, "filter: condition")))
+        module = type(condition).__module__.split(".")[0]
+        if module in ("polars", "pyarrow"):
+            from .operators.batch_filters import batch_filter
+
+            return self._with(batch_filter(condition, tuple(fields)))
+        return self._with(Filter(_callable(condition, "filter: condition")))
+
+    def flat_map(self, fn: Callable[[Any], Iterable[Any] | None]) -> Self:
+        """Any number of records in place of each: `fn(record)` gives them, with its event time."""
+        return self._with(FlatMap(_callable(fn, "flat_map: fn")))
+
+    def map_batches(self, fn: Callable[[Any], Any]) -> Self:
+        """A pyarrow Table in place of each: `fn(table)` gives one of as many rows (extra `[arrow]`). How many
+        records are in a batch is nobody's business: each row must depend on its own row only.
+        """
+        return self._with(MapBatches(_callable(fn, "map_batches: fn")))
+
+    def select(self, *paths: str, **named: str | Expression) -> Self:
+        """Records of these fields only: paths, each under its own name, and paths or expressions under another one.
+
+        >>> from llmopt_stream import col, create_pipeline
+        >>> builder = create_pipeline().select("timestamp", "model", cost_per_token=col("cost_usd") / col("tokens"))
+        """
+        fields: list[tuple[str, str | Expression]] = [(field_path(path, "select"), path) for path in paths]
+        for name, of in named.items():
+            if isinstance(of, Column):
+                fields.append((name, of.path))
+            elif isinstance(of, Expression):
+                fields.append((name, of))
+            else:
+                fields.append((name, field_path(of, f"select: {name}")))
+        names = [name for name, _ in fields]
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(f"select: {names!r} are no different names, at least one")
+        return self._with(Select(tuple(fields)))
+
+    # With state
+
+    def deduplicate(self, by: str, ttl: Duration, *, false_positive_rate: float | None = None) -> Self:
+        """Of records with the same value under the path `by`, the earliest by arrival.
+
+        A record is repeated if one with its value went on whose event time is less than `ttl` away; what went on is
+        remembered until the watermark is `ttl` past it. Records without a value all go on. Values are
+        compared by hashes of 128 bits; with `false_positive_rate`, by Bloom filters that take a tenth of the memory
+        (Almeida et al., "Scalable Bloom Filters", 2007) and take at most that share of new values for repeated.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = create_pipeline().with_event_time("t", unit="s").deduplicate(by="id", ttl="10m")
+        >>> [event.data["t"] for event in builder.open().push([{"t": 1, "id": "a"}, {"t": 2, "id": "a"}])]
+        [1]
+        """
+        path = field_path(by, "deduplicate: by")
+        rate = false_positive_rate
+        if rate is not None and not 0 < rate < 1:
+            raise ConfigurationError(
+                f"deduplicate: false_positive_rate: {rate!r} is not a share between 0 and 1"
+            )
+        return self._with(Deduplicate(path, _positive(ttl, "deduplicate: ttl"), rate))
+
+    def process(self, fn: Any, *, ttl: Duration | None = None) -> Self:
+        """A function `fn(record, context)`, or a class with `process(record, context)` and, for timers,
+        `on_timer(time, context)`, called with the records of each key in the order of their arrival.
+
+        The context has `key`, `timestamp`, `watermark`, `state` (a StateStore, with that `ttl` if one is given),
+        `emit(record)`, `set_timer(time)` in event time and `set_processing_timer(time)`, and their opposites
+        `delete_…`. What is returned is emitted too: a record or a list of them. An exception leaves out what
+        the call emitted, not what it put in the state.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> def previous(record, context):
+        ...     before = context.state.get("last")
+        ...     context.state.put("last", record["v"])
+        ...     return None if before is None else {"step": record["v"] - before}
+        >>> builder = create_pipeline().with_event_time("t", unit="s").key_by("k").process(previous)
+        >>> [event.data for event in builder.open().push([{"t": 1, "k": "a", "v": 3}, {"t": 2, "k": "a", "v": 7}])]
+        [{'step': 4}]
+        """
+        if not callable(fn) and not hasattr(fn, "process"):
+            raise ConfigurationError(
+                f"process: {fn!r} is neither callable nor has it process(record, context)"
+            )
+        return self._with(Process(fn, self._key, ttl_of(ttl)))
+
+    def running_count(self) -> Self:
+        """After each record how many its key has had so far: records of the key's fields and `count`.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = create_pipeline().with_event_time("t", unit="s").key_by("user").running_count()
+        >>> [event.data for event in builder.open().push([{"t": 1, "user": "a"}, {"t": 2, "user": "a"}])]
+        [{'user': 'a', 'count': 1}, {'user': 'a', 'count': 2}]
+        """
+        return self._with(RunningCount(self._key))
+
+    def track_sessions(self, timeout: Duration = "30m") -> Self:
+        """When a session of a key is over, `{"type": "session_end", "user_id": …, "duration": …, "page_views": …}`:
+        the key's value, the seconds from its first to its last record, and how many records it had.
+
+        Records at most `timeout` apart are of one session, in whatever order they come. It is over when the watermark
+        is `timeout` past its last record, whose event time the record has. A record that is so late that it can
+        only be a session that is over is dropped, and counted as late.
+        """
+        if not self._key:
+            raise ConfigurationError("track_sessions: of whom? say it by .key_by(field) before")
+        return self._with(TrackSessions(self._key, _positive(timeout, "track_sessions: timeout")))
+
+    # Several streams
+
+    def union(self, *others: StreamOperators) -> Self:
+        """The records of this stream and of others, in the order of their arrival, under the least of their
+        watermarks. In a push session and the harness they are the inputs "0", "1", ….
+        """
+        plans = self._input_plans("union", others)
+        return self._of_inputs(Union(plans))
+
+    def _input_plans(self, of: str, others: Sequence[StreamOperators]) -> tuple[Plan, ...]:
+        if not others:
+            raise ConfigurationError(f"{of}: another stream is needed")
+        plans = []
+        for other in (self, *others):
+            if not isinstance(other, StreamOperators):
+                raise ConfigurationError(
+                    f"{of}: {other!r} is not a stream; expected what create_pipeline() makes"
+                )
+            plan = other._plan
+            if len(plan.branches) > 1:
+                raise ConfigurationError(f"{of}: {plan.name!r} has several branches; take one stream")
+            if any(stage.sinks for stage in plan.branches[0].stages):
+                raise ConfigurationError(f"{of}: {plan.name!r} has sinks; say them behind the {of}")
+            plans.append(plan)
+        return tuple(plans)
+
+    def _of_inputs(self, inputs: Any) -> Self:
+        return self._but(
+            inputs=inputs, source=None, operators=(), branches=(Branch(),), key=(), watermark=None
+        )
