@@ -16,32 +16,64 @@ namespace {
 
 struct State {
     std::uint64_t count = 0;
-    double min = std::numeric_limits<double>::infinity();
-    double max = -std::numeric_limits<double>::infinity();
-    /// Of the values, their squares, cubes and fourth powers.
+    /// The first value taken. No value lies further from the mean than sqrt(count) standard deviations, so
+    /// little cancels in sums of powers around one.
+    DoubleDouble origin{};
+    /// Of the deviations from the origin, to a double; 0 is between them.
+    double min = 0;
+    double max = 0;
+    /// Of the deviations, their squares, cubes and fourth powers.
     std::array<CompensatedSum, 4> powers{};
 };
 
+/// inf - inf would say nothing.
+DoubleDouble finite_or_infinite(DoubleDouble value) noexcept {
+    return std::isfinite(value.hi) ? value : DoubleDouble{std::numeric_limits<double>::infinity(), 0};
+}
+
 void add_value(State& state, DoubleDouble value) noexcept {
-    ++state.count;
-    state.min = std::min(state.min, value.hi);
-    state.max = std::max(state.max, value.hi);
-    DoubleDouble power = value;
+    if (++state.count == 1) {
+        state.origin = value;
+        return;
+    }
+    const DoubleDouble deviation = value - state.origin;
+    state.min = std::min(state.min, deviation.hi);
+    state.max = std::max(state.max, deviation.hi);
+    DoubleDouble power = finite_or_infinite(deviation);
     for (CompensatedSum& sum : state.powers) {
-        // An infinite sum stays: inf - inf would say nothing.
+        // An infinite sum stays.
         if (std::isfinite(sum.raw_parts().hi)) {
             sum.add(power);
         }
-        power = power * value;
-        if (!std::isfinite(power.hi)) {
-            power = {std::numeric_limits<double>::infinity(), 0};
-        }
+        power = finite_or_infinite(power * deviation);
     }
     if (state.count % CompensatedSum::kNormalizeEvery == 0) {
         for (CompensatedSum& sum : state.powers) {
             sum.normalize();
         }
     }
+}
+
+/// The same values seen from another origin, by the binomial theorem.
+void move_to(State& state, DoubleDouble origin) noexcept {
+    const DoubleDouble shift = state.origin - origin;
+    const DoubleDouble first = state.powers[0].value_parts();
+    const DoubleDouble second = state.powers[1].value_parts();
+    const DoubleDouble third = state.powers[2].value_parts();
+    const DoubleDouble fourth = state.powers[3].value_parts();
+    const DoubleDouble count{static_cast<double>(state.count), 0};
+    const DoubleDouble squared = shift * shift;
+    const std::array<DoubleDouble, 4> moved{
+        first + count * shift, second + DoubleDouble{2, 0} * shift * first + count * squared,
+        third + DoubleDouble{3, 0} * (shift * second + squared * first) + count * squared * shift,
+        fourth + DoubleDouble{4, 0} * (shift * third + squared * shift * first) +
+            DoubleDouble{6, 0} * squared * second + count * squared * squared};
+    for (std::size_t power = 0; power < moved.size(); ++power) {
+        state.powers[power] = CompensatedSum(finite_or_infinite(moved[power]));
+    }
+    state.origin = origin;
+    state.min += shift.hi;
+    state.max += shift.hi;
 }
 
 struct Shapes {
@@ -70,7 +102,12 @@ Shapes shapes_of(const State& state) noexcept {
         std::clamp(cubes.hi / n / (spread * std::sqrt(spread)), -most_skewed, most_skewed);
     const double least = skewness * skewness + 1;
     const double most = n < 2 ? least : std::max(least, (n * n - 3 * n + 3) / (n - 1));
-    return {skewness, std::clamp(fourths.hi / n / (spread * spread), least, most) - 3};
+    const double kurtosis = std::clamp(fourths.hi / n / (spread * spread), least, most) - 3;
+    // Powers that underflow say nothing.
+    constexpr double kLeast = std::numeric_limits<double>::min();
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    return {spread * std::sqrt(spread) < kLeast ? kNone : skewness,
+            spread * spread < kLeast ? kNone : kurtosis};
 }
 
 }  // namespace
@@ -108,8 +145,16 @@ std::uint64_t ShapeStatistics::add(std::span<std::byte* const> rows, std::size_t
 }
 
 void ShapeStatistics::merge(std::byte* into, const std::byte* from, SizeClassPool&) const {
+    auto other = load_part<State>(from);
+    if (other.count == 0) {
+        return;
+    }
     auto state = load_part<State>(into);
-    const auto other = load_part<State>(from);
+    if (state.count == 0) {
+        store_part(into, other);
+        return;
+    }
+    move_to(other, state.origin);
     state.count += other.count;
     state.min = std::min(state.min, other.min);
     state.max = std::max(state.max, other.max);
@@ -149,6 +194,8 @@ void ShapeStatistics::encode(const std::byte* at, ByteWriter& out) const {
     if (state.count == 0) {
         return;
     }
+    out.write(state.origin.hi);
+    out.write(state.origin.lo);
     out.write(state.min);
     out.write(state.max);
     for (const CompensatedSum& sum : state.powers) {
@@ -162,9 +209,14 @@ void ShapeStatistics::decode(std::byte* at, ByteReader& in, SizeClassPool&) cons
     if (state.count == 0) {
         return;
     }
+    state.origin.hi = in.read<double>();
+    state.origin.lo = in.read<double>();
     state.min = in.read<double>();
     state.max = in.read<double>();
-    if (!(state.min <= state.max) || !std::isfinite(state.min) || !std::isfinite(state.max)) {
+    if (!std::isfinite(state.origin.hi) || !std::isfinite(state.origin.lo)) {
+        ByteReader::corrupt("a value that is not finite");
+    }
+    if (!(state.min <= 0) || !(state.max >= 0)) {
         ByteReader::corrupt("the extremes of a metric");
     }
     for (CompensatedSum& sum : state.powers) {

@@ -9,9 +9,10 @@
 namespace llmopt_stream {
 
 /// Skewness and excess kurtosis of a value column, of the population (g1 and g2 in Joanes and Gill, 1998);
-/// absent where all values are equal. From sums of the first four powers in twice the precision of a
-/// double: good to about 1e-30 * (mean / stddev)^4, and within the bounds that any values keep. Absent, too,
-/// where a fourth power leaves a double's range, as beyond 1e75.
+/// absent where all values are equal. From sums of the first four powers of the deviations from one of the
+/// values, in twice the precision of a double: good to about 1e-30 * count^2 wherever the values lie, and
+/// within the bounds that any values keep. Absent, too, where a third or fourth power of the spread leaves a
+/// double's range, as beyond 1e75 or below 1e-77.
 class ShapeStatistics final : public Metric {
 public:
     enum class Shape : std::uint8_t { kSkewness, kKurtosis };

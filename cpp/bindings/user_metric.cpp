@@ -298,7 +298,7 @@ private:
                 places.append(place_of(batch, record));
             }
             // Where it returns, the values are added one by one, so that those at fault are found.
-            calls_->add_batch_failed(raised.value(), values, places);
+            calls_->add_batch_failed(raised.value(), optional(accumulator), values, places);
             for (const std::size_t record : records) {
                 add_one(state, batch, record);
             }

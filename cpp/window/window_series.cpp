@@ -130,7 +130,10 @@ void WindowSeries::take(Moments& moments, const std::optional<double>& value, do
         return;
     }
     const double deviation = *value - moments.mean;
-    moments.mean += alpha * deviation;
+    const double low = std::min(*value, moments.mean);
+    const double high = std::max(*value, moments.mean);
+    // Between the two whatever is rounded, so that equal values keep it exactly.
+    moments.mean = std::clamp(alpha * *value + (1 - alpha) * moments.mean, low, high);
     moments.variance = (1 - alpha) * (moments.variance + alpha * deviation * deviation);
 }
 

@@ -29,7 +29,8 @@ class Expression:
 
     Numbers: `+`, `-`, `*`, `/`, `-x`, `abs(x)`; results are floats. Truths: `==`, `!=`, `<`, `<=`, `>`,
     `>=`, `is_in`, `between`, `is_null`, `is_not_null`, combined by `&`, `|` and `~` (in parentheses: these bind
-    more strongly than comparisons).
+    more strongly than comparisons). `==` and `!=` of two fields compare the values as they are, integers exactly;
+    other comparisons compare floats, but for columns of integers.
 
     Null follows from null, as in polars: an operation on null gives null, also a comparison; `&` and `|` are
     Kleene's; a division by zero is null, and so are NaN, infinities, and values of another type than is asked

@@ -67,7 +67,9 @@ class ZScore(Series):
     Mean and variance of the windows before are exponentially weighted by `alpha` (Finch, "Incremental calculation of
     weighted mean and variance", 2009). `{name}_zscore` is absent for the first `warm_up` windows that have a value, and
     where all windows before were equal and this one differs; `{name}_anomaly` is true from |z| = `threshold` on, and
-    for such a one. `name` is `of` unless said otherwise.
+    for such a one. With `alpha` = 1 only the last window counts, which alone has no variance: every change is an
+    anomaly, and no score but 0 is known. Deviations whose squares leave a float's range have no meaningful score.
+    `name` is `of` unless said otherwise.
     """
 
     threshold: float = field(default=3.0, kw_only=True)

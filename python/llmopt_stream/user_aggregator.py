@@ -148,9 +148,13 @@ class AggregatorCalls:
             failure.settle_value(self._place, said)
         return None
 
-    def add_batch_failed(self, error: Exception, values: list[Any], said: list[Any]) -> None:
-        """Raises where the pipeline is to fail; otherwise the core adds the values one by one."""
-        failure = Failure.of(error, self.class_name, "add_batch", values)
+    def add_batch_failed(
+        self, error: Exception, kept: tuple[Any, ...], values: list[Any], said: list[Any]
+    ) -> None:
+        """Raises where the pipeline is to fail; otherwise the core adds the values one by one. `kept` as for
+        `add_failed`.
+        """
+        failure = Failure.of(error, self.class_name, "add_batch" if kept else "create_accumulator", values)
         if self._place is None:
             raise failure.raised() from error
         if self._place.failures.fails:

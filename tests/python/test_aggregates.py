@@ -114,6 +114,16 @@ def test_shape_far_from_zero_keeps_its_digits() -> None:
     assert math.isclose(found["kurtosis"], expected["kurtosis"], rel_tol=1e-6)
 
 
+def test_shape_of_epoch_seconds_with_little_spread() -> None:
+    # Multiples of 2^-20, so that nothing is rounded far from 0.
+    near = [round(each * 2**20) / 2**20 for each in (0.013, 0.152, 0.171)]
+    expected, found = (
+        results_of(values(*each), "skewness", "kurtosis") for each in (near, [1.7e9 + each for each in near])
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert expected["skewness"] == pytest.approx(-0.6687, abs=1e-4)
+
+
 def test_shape_of_values_whose_fourth_power_is_no_float_is_absent() -> None:
     assert results_of(values(1e300, -1e300, 3.0), "skewness", "kurtosis") == {
         "skewness": None,

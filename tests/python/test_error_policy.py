@@ -105,6 +105,8 @@ FAILING = [
     (ls.tumbling("10s"), Bag("get_result"), f"Bag.get_result: {NO_SUCH}; {KEY}, window {FIRST}"),
     (ls.tumbling("10s"), BatchBag(when=is_two),
      f"BatchBag.add_batch: LookupError: one of them; value [2.0]; {KEY}, window {FIRST}"),
+    (ls.tumbling("10s"), BatchBag("create_accumulator"),
+     f"BatchBag.create_accumulator: {NO_SUCH}; value [1.0]; {KEY}, window {FIRST}"),
 ]  # fmt: skip
 
 

@@ -242,6 +242,14 @@ def test_integers_of_arrow_are_compared_exactly():
     assert of_table(col("a") > float(big - 1), table) == [1, 0, None]
 
 
+def test_two_fields_are_equal_as_they_are_and_ordered_as_floats():
+    records = [{"a": 2**53 + 1, "b": float(2**53)}]
+    assert of_dicts(col("a") == col("b"), records) == [0]
+    assert of_dicts(col("a") != col("b"), records) == [1]
+    assert of_dicts((col("a") <= col("b")) & (col("a") >= col("b")), records) == [1]
+    assert of_dicts(col("a") + 0 == col("b"), records) == [1]
+
+
 def test_columns_of_arrow_may_be_of_any_type_where_a_label_is_read():
     decimal = pyarrow.array([Decimal("1.50"), None], pyarrow.decimal128(10, 2))
     time = pyarrow.array([0, None], pyarrow.timestamp("us", "UTC"))

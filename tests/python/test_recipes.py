@@ -297,7 +297,7 @@ def test_a_drop_of_quality_is_an_anomaly() -> None:
         for minute in range(22)
         for second in range(60)
     ]
-    builder = recipes.quality_drift(ls.create_pipeline(), threshold=6, window=ls.tumbling("1m"))
+    builder = recipes.quality_drift(ls.create_pipeline(), window=ls.tumbling("1m"))
     with builder.open() as session:
         session.push(made)
         anomalies = [
@@ -309,7 +309,7 @@ def test_a_drop_of_quality_is_an_anomaly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "share"), [({}, 0.04), ({"alpha": 0.1}, 0.01), ({"alpha": 0.1, "threshold": 4}, 0.001)]
+    ("settings", "share"), [({}, 0.001), ({"threshold": 3}, 0.01), ({"alpha": 0.3, "threshold": 3}, 0.04)]
 )
 def test_steady_quality_has_as_many_anomalies_by_chance_as_documented(
     settings: dict[str, float], share: float

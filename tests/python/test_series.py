@@ -71,6 +71,30 @@ def test_after_equal_windows_another_one_is_an_anomaly_without_a_score() -> None
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("alpha", "averages", "expected"),
+    [
+        (1, [1e17, 0.1, -3.0], [1e17, 0.1, -3.0]),
+        (0.5, [1.5e308, -1.5e308, 5.0], [1.5e308, 0.0, 2.5]),
+        (0.3, [0.1] * 40, [0.1] * 40),
+    ],
+)
+def test_a_moving_average_lies_between_its_values(
+    alpha: float, averages: list[float], expected: list[float]
+) -> None:
+    builder = minutes().across_windows(ls.MovingAverage("average", alpha=alpha))
+    found = panes(builder, *(at(10 * window, value) for window, value in enumerate(averages)))
+    assert [pane.results["average_ema"] for pane in found] == expected
+
+
+def test_a_z_score_of_weight_1_knows_changes_only() -> None:
+    builder = minutes().across_windows(ls.ZScore("average", alpha=1, warm_up=1))
+    found = panes(builder, *(at(10 * window, value) for window, value in enumerate([1e17, 0.1, 0.1, 0.2])))
+    assert [(pane.results["average_zscore"], pane.results["average_anomaly"]) for pane in found] == [
+        (None, None), (None, True), (0.0, False), (None, True),
+    ]  # fmt: skip
+
+
 def test_a_late_pane_takes_its_windows_place_and_counts_for_what_comes_later() -> None:
     builder = minutes(allowed_lateness="1m").across_windows(ls.MovingAverage("average", alpha=0.5))
     found = panes(builder, at(1, 10), at(11, 20), 20, at(2, 30), at(21, 40))
@@ -153,9 +177,9 @@ def test_records_in_order_give_the_plain_computation(records: list[dict[str, Any
         else:
             assert pane.results["average_zscore"] is None
         before[pane.key["key"]] = (
-            count + 1, mean + 0.5 * deviation, 0.5 * (variance + 0.5 * deviation * deviation),
+            count + 1, 0.5 * value + 0.5 * mean, 0.5 * (variance + 0.5 * deviation * deviation),
         )  # fmt: skip
-        assert math.isclose(pane.results["average_ema"], mean + 0.5 * deviation, rel_tol=1e-12)
+        assert math.isclose(pane.results["average_ema"], 0.5 * value + 0.5 * mean, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ __all__ = ["error_rate", "quality_drift"]
 def quality_drift(
     builder: StreamPipelineBuilder,
     *,
-    alpha: float = 0.3,
-    threshold: float = 3.0,
+    alpha: float = 0.1,
+    threshold: float = 4.0,
     per: Per = None,
     window: WindowAssigner | None = None,
     fields: Fields | None = None,

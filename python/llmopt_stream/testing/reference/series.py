@@ -56,10 +56,13 @@ class NaiveSeries:
         known = [each for _, each in before if each is not None]
         if isinstance(self.series, MovingAverage):
             known += [] if value is None else [value]
+        alpha = self.series.alpha
         for each in known:
-            deviation = 0.0 if count == 0 else each - mean
-            mean = each if count == 0 else mean + self.series.alpha * deviation
-            variance = (1 - self.series.alpha) * (variance + self.series.alpha * deviation * deviation)
+            before_it = each if count == 0 else mean
+            deviation = each - before_it
+            average = alpha * each + (1 - alpha) * before_it
+            mean = min(max(average, min(each, before_it)), max(each, before_it))
+            variance = (1 - alpha) * (variance + alpha * deviation * deviation)
             count += 1
         if isinstance(self.series, MovingAverage):
             return [None if value is None else mean]
