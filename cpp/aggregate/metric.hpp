@@ -62,6 +62,15 @@ public:
         append_results(state, pane.window, results);
     }
 
+    /// The same for the states at states[i] + offset, in order; after an Error the columns may differ in
+    /// length.
+    virtual void append_all_results(std::span<const std::byte* const> states, std::size_t offset,
+                                    const Interval& window, std::span<ResultColumn> results) const {
+        for (const std::byte* const state : states) {
+            append_results(state + offset, window, results);
+        }
+    }
+
     /// decode(encode()) restores a state exactly. Without a value, the bytes are the same for every type
     /// of column.
     virtual void encode(const std::byte* state, ByteWriter& out) const = 0;

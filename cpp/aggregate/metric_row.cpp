@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "record/error.hpp"
+
 namespace llmopt_stream {
 
 MetricRow::MetricRow(Metrics metrics) {
@@ -10,6 +12,7 @@ MetricRow::MetricRow(Metrics metrics) {
         const std::size_t first_result = columns.size();
         metric->make_result_columns(columns);
         const std::size_t bytes = metric->state_bytes();
+        runs_user_code_ |= metric->in_one_thread();
         metrics_.push_back({std::move(metric), bytes_, first_result, columns.size() - first_result});
         bytes_ += bytes;
     }
@@ -62,6 +65,26 @@ void MetricRow::append_pane_results(const std::byte* row, const PanePlace& pane,
         placed.metric->append_pane_results(row + placed.offset, pane,
                                            results.subspan(placed.first_result, placed.results));
     }
+}
+
+bool MetricRow::append_all_results(std::span<const std::byte* const> rows, const Interval& window,
+                                   std::span<ResultColumn> results) const {
+    if (runs_user_code_) {
+        return false;
+    }
+    const std::size_t size_before = results.empty() ? 0 : results.front().size();
+    try {
+        for (const Placed& placed : metrics_) {
+            placed.metric->append_all_results(rows, placed.offset, window,
+                                              results.subspan(placed.first_result, placed.results));
+        }
+    } catch (const Error&) {
+        for (ResultColumn& column : results) {
+            column.shrink(size_before);
+        }
+        return false;
+    }
+    return true;
 }
 
 void MetricRow::encode(const std::byte* row, ByteWriter& out) const {

@@ -34,6 +34,10 @@ public:
     void append_results(const std::byte* row, const Interval& window, std::span<ResultColumn> results) const;
     void append_pane_results(const std::byte* row, const PanePlace& pane,
                              std::span<ResultColumn> results) const;
+    /// The same for many rows, in order. False, with nothing appended, where one at a time is the way: a
+    /// metric runs a user's code, or has no result for some row.
+    [[nodiscard]] bool append_all_results(std::span<const std::byte* const> rows, const Interval& window,
+                                          std::span<ResultColumn> results) const;
     void encode(const std::byte* row, ByteWriter& out) const;
     /// Into a created row.
     void decode(std::byte* row, ByteReader& in, SizeClassPool& pool) const;
@@ -47,6 +51,7 @@ private:
     };
     std::vector<Placed> metrics_;
     std::size_t bytes_ = 0;
+    bool runs_user_code_ = false;
 };
 
 }  // namespace llmopt_stream

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <new>
 #include <numeric>
 
@@ -21,8 +22,14 @@ void add_values(LogHistogram& histogram, std::span<const double> values, SizeCla
 std::uint64_t nearest_rank(double percent, std::uint64_t count) noexcept {
     __extension__ typedef unsigned __int128 Wide;
     constexpr std::uint64_t kWhole = 100'000'000'000;  // 100 % in units of 1e-9 %
-    const auto units = static_cast<std::uint64_t>(std::llround(percent * 1e9));
-    const auto rank = static_cast<std::uint64_t>((Wide{units} * count + (kWhole - 1)) / kWhole);
+    // To the nearest, a half away from zero; the remainder is exact.
+    const double scaled = percent * 1e9;
+    auto units = static_cast<std::uint64_t>(scaled);
+    units += scaled - static_cast<double>(units) >= 0.5 ? 1 : 0;
+    // A wide division is a call.
+    const bool is_narrow = count <= std::numeric_limits<std::uint64_t>::max() / kWhole - 1;
+    const auto rank = is_narrow ? (units * count + (kWhole - 1)) / kWhole
+                                : static_cast<std::uint64_t>((Wide{units} * count + (kWhole - 1)) / kWhole);
     return std::clamp<std::uint64_t>(rank, 1, std::max<std::uint64_t>(count, 1));
 }
 
@@ -106,8 +113,12 @@ std::uint64_t QuantileSketch::count() const noexcept {
 
 void QuantileSketch::percentiles(std::span<const double> percents, double min, double max,
                                  std::span<double> results) const {
+    if (!is_histogram() && exact_values().size() == 1) {
+        std::fill(results.begin(), results.end(), exact_values().front());
+        return;
+    }
     if (!is_histogram()) {
-        std::array<double, kExactValues> sorted;
+        [[gnu::uninitialized]] std::array<double, kExactValues> sorted;
         const std::span<const double> values = exact_values();
         std::copy(values.begin(), values.end(), sorted.begin());
         std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(values.size()));

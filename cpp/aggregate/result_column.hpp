@@ -27,6 +27,8 @@ struct ResultColumn {
     std::vector<std::uint8_t> present{};
 
     [[nodiscard]] std::size_t size() const noexcept { return present.size(); }
+    /// The same column without its values.
+    [[nodiscard]] ResultColumn without_values() const { return {name, type, example}; }
     /// Keeps the memory.
     void clear() noexcept {
         float64.clear();

@@ -54,6 +54,16 @@ std::int64_t fitting(Int128 value, const char* what, const Aggregation& aggregat
     return static_cast<std::int64_t>(value);
 }
 
+void append(const MetricValue& value, ResultColumn& column) {
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+        column.append(*integer);
+    } else if (const auto* number = std::get_if<double>(&value)) {
+        column.append(*number);
+    } else {
+        column.append_null();
+    }
+}
+
 }  // namespace
 
 ValueStatistics::ValueStatistics(std::size_t column, FieldType type, std::vector<Aggregation> aggregations)
@@ -184,16 +194,107 @@ void ValueStatistics::append_results(const std::byte* state, const Interval& win
             column.append(percentiles[next_percentile++]);
             continue;
         }
-        const bool is_rate = kind == AggregationKind::kRate || kind == AggregationKind::kSumRate;
-        const MetricValue value = is_rate ? rate(state, kind, window) : result(state, aggregations_[i]);
-        if (const auto* integer = std::get_if<std::int64_t>(&value)) {
-            column.append(*integer);
-        } else if (const auto* number = std::get_if<double>(&value)) {
-            column.append(*number);
-        } else {
-            column.append_null();
+        append(result_in(state, aggregations_[i], window), column);
+    }
+}
+
+void ValueStatistics::append_all_results(std::span<const std::byte* const> states, std::size_t offset,
+                                         const Interval& window, std::span<ResultColumn> results) const {
+    // The usual statistics of floats without a variant and a switch for each.
+    const auto append_numbers = [&](ResultColumn& column, bool is_null_without_values, auto number_of) {
+        for (const std::byte* const row : states) {
+            const std::byte* const state = row + offset;
+            if (is_null_without_values && count(state) == 0) {
+                column.append_null();
+            } else {
+                column.append(number_of(state));
+            }
+        }
+    };
+    for (std::size_t i = 0; i < aggregations_.size(); ++i) {
+        ResultColumn& column = results[i];
+        const Aggregation& aggregation = aggregations_[i];
+        const auto extreme_at = [](std::size_t part) {
+            return [part](const std::byte* state) { return load_part<double>(state + part); };
+        };
+        switch (aggregation.kind) {
+            case AggregationKind::kPercentile: continue;
+            case AggregationKind::kCount:
+                append_numbers(column, false, [&](const std::byte* state) {
+                    return static_cast<std::int64_t>(count(state));
+                });
+                continue;
+            case AggregationKind::kAverage:
+                append_numbers(column, true, [&](const std::byte* state) { return average(state); });
+                continue;
+            case AggregationKind::kStddev:
+                append_numbers(column, true, [&](const std::byte* state) {
+                    return deviation(state, count(state), standard_deviation);
+                });
+                continue;
+            case AggregationKind::kSum:
+                if (is_integer()) {
+                    break;
+                }
+                append_numbers(column, false, [&](const std::byte* state) {
+                    return layout_.load_sum(state + layout_.sum).value();
+                });
+                continue;
+            case AggregationKind::kMin:
+            case AggregationKind::kMax:
+                if (is_integer()) {
+                    break;
+                }
+                append_numbers(
+                    column, true,
+                    extreme_at(aggregation.kind == AggregationKind::kMin ? layout_.min : layout_.max));
+                continue;
+            default: break;
+        }
+        for (const std::byte* const row : states) {
+            append(result_in(row + offset, aggregation, window), column);
         }
     }
+    if (!percents_.empty()) {
+        append_percentiles(states, offset, results);
+    }
+}
+
+void ValueStatistics::append_percentiles(std::span<const std::byte* const> states, std::size_t offset,
+                                         std::span<ResultColumn> results) const {
+    std::vector<ResultColumn*> columns;
+    for (std::size_t i = 0; i < aggregations_.size(); ++i) {
+        if (aggregations_[i].kind == AggregationKind::kPercentile) {
+            columns.push_back(&results[i]);
+        }
+    }
+    constexpr std::size_t kAhead = 8;
+    std::vector<double> percentiles(percents_.size());
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        if (i + kAhead < states.size()) {
+            load_part<QuantileSketch>(states[i + kAhead] + offset + layout_.sketch).prefetch();
+        }
+        const std::byte* const state = states[i] + offset;
+        if (count(state) == 0) {
+            for (ResultColumn* const column : columns) {
+                column->append_null();
+            }
+            continue;
+        }
+        load_part<QuantileSketch>(state + layout_.sketch)
+            .percentiles(percents_, extreme_as_double(state + layout_.min),
+                         extreme_as_double(state + layout_.max), percentiles);
+        for (std::size_t p = 0; p < columns.size(); ++p) {
+            columns[p]->append(percentiles[p]);
+        }
+    }
+}
+
+MetricValue ValueStatistics::result_in(const std::byte* state, const Aggregation& aggregation,
+                                       const Interval& window) const {
+    const AggregationKind kind = aggregation.kind;
+    const bool is_rate = kind == AggregationKind::kRate || kind == AggregationKind::kSumRate;
+    return is_rate ? rate(state, kind, window) : result(state, aggregation);
 }
 
 MetricValue ValueStatistics::result(const std::byte* state, const Aggregation& aggregation) const {

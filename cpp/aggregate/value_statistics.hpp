@@ -43,6 +43,8 @@ public:
     /// Throws Error(kAggregation), with nothing appended, if an integer sum leaves int64.
     void append_results(const std::byte* state, const Interval& window,
                         std::span<ResultColumn> results) const override;
+    void append_all_results(std::span<const std::byte* const> states, std::size_t offset,
+                            const Interval& window, std::span<ResultColumn> results) const override;
     void encode(const std::byte* state, ByteWriter& out) const override;
     void decode(std::byte* state, ByteReader& in, SizeClassPool& pool) const override;
 
@@ -59,7 +61,12 @@ public:
     [[nodiscard]] double percentile_error(const std::byte* state) const noexcept;
 
 private:
+    void append_percentiles(std::span<const std::byte* const> states, std::size_t offset,
+                            std::span<ResultColumn> results) const;
     [[nodiscard]] bool is_integer() const noexcept { return type_ == FieldType::kInt64; }
+    /// One statistic, rates included.
+    [[nodiscard]] MetricValue result_in(const std::byte* state, const Aggregation& aggregation,
+                                        const Interval& window) const;
     [[nodiscard]] MetricValue sum(const std::byte* state, const Aggregation& aggregation) const;
     /// The sum in twice the precision of a double.
     [[nodiscard]] DoubleDouble wide_sum(const std::byte* state) const noexcept;

@@ -172,6 +172,8 @@ template <typename Value, ValueParts kParts>
                                                        std::size_t first, SizeClassPool& pool) {
     constexpr bool kIntegers = std::is_integral_v<Value>;
     constexpr ValueLayout kLayout(kParts, kIntegers ? FieldType::kInt64 : FieldType::kFloat64);
+    // So many values take as long as a block of a sketch comes from memory.
+    constexpr std::size_t kAhead = 12;
     constexpr bool kPairsSums = kParts.squares && !kIntegers;
     static_assert(!kPairsSums || kLayout.low == PairedSums::kLow);
     // Only what take() and the loops below wrote is read; clearing it would cost as much.
@@ -190,6 +192,10 @@ template <typename Value, ValueParts kParts>
         }
         std::byte* const* const states = rows.data();
         for (std::size_t i = 0; i < rows.size(); ++i) {
+            if constexpr (kParts.sketch) {
+                const std::byte* const ahead = states[std::min(i + kAhead, rows.size() - 1)] + offset;
+                load_part<QuantileSketch>(ahead + kLayout.sketch).prefetch();
+            }
             std::byte* const state = states[i] + offset;
             const Value value = chunk.values[i];
             const std::uint64_t count = load_part<std::uint64_t>(state) + 1;

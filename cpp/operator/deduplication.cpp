@@ -60,7 +60,11 @@ void Deduplication::on_batch(std::span<const std::uint32_t> code, const KeyDicti
                              std::span<const Timestamp> event_time,
                              std::span<const Timestamp> watermark_before,
                              std::vector<std::uint32_t>& accepted) {
-    hashes_.assign(values.size(), {});
+    if (values.id() != hashed_dictionary_) {
+        hashed_dictionary_ = values.id();
+        hashes_.clear();
+    }
+    hashes_.resize(values.size());
     std::visit(
         [&](auto& memory) {
             const auto prefetch = [&](std::size_t record) {

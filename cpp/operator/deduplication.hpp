@@ -68,7 +68,9 @@ private:
     DeduplicationPlan plan_;
     Memory memory_;
     Timestamp watermark_ = kMinTimestamp;
-    std::vector<ValueHash> hashes_;  // of the values of one batch; zero: not hashed yet
+    // Of the values of a dictionary; zero: not hashed yet.
+    std::uint64_t hashed_dictionary_ = 0;
+    std::vector<ValueHash> hashes_;
 };
 
 }  // namespace llmopt_stream

@@ -186,7 +186,7 @@ void IntervalJoin::take_rows(const JoinBatch& batch, JoinOutput& out) {
 
 void IntervalJoin::on_batch(JoinSide side, const JoinBatch& batch, JoinOutput& out) {
     codes_.begin(*batch.keys);
-    codes_.intern_all();
+    codes_.intern_all(batch.key);
     if (side == JoinSide::kLeft) {
         take_rows<JoinSide::kLeft>(batch, out);
     } else {

@@ -179,11 +179,10 @@ PaneTable Branch::take_panes() {
     // Those of a step that failed are not.
     series_.complete(output_.panes);
     PaneTable panes;
-    panes.results = output_.panes.results;
-    for (ResultColumn& column : panes.results) {
-        column.clear();
-    }
     std::swap(panes, output_.panes);
+    for (const ResultColumn& column : panes.results) {
+        output_.panes.results.push_back(column.without_values());
+    }
     std::vector<ResultColumn> ordered;
     for (const std::size_t column : plan_.result_order) {
         ordered.push_back(std::move(panes.results[column]));

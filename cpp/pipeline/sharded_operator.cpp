@@ -42,16 +42,24 @@ ShardedOperator::ShardedOperator(const WindowPlan& plan, const Metrics& metrics,
 }
 
 void ShardedOperator::divide(const RecordBatch& batch) {
+    for (const auto& shard : shards_) {
+        shard->stream_record.clear();
+    }
+    const auto assign = [&](std::size_t record, std::size_t shard) {
+        shards_[shard]->stream_record.push_back(static_cast<std::uint32_t>(record));
+    };
+    if (batch.keys->size() > batch.size) {
+        for (std::size_t record = 0; record < batch.size; ++record) {
+            assign(record, shard_of(batch.keys->hash(batch.key[record])));
+        }
+        return;
+    }
     shard_of_key_.resize(batch.keys->size());
     for (std::uint32_t key = 0; key < batch.keys->size(); ++key) {
         shard_of_key_[key] = static_cast<std::uint32_t>(shard_of(batch.keys->hash(key)));
     }
-    for (const auto& shard : shards_) {
-        shard->stream_record.clear();
-    }
     for (std::size_t record = 0; record < batch.size; ++record) {
-        shards_[shard_of_key_[batch.key[record]]]->stream_record.push_back(
-            static_cast<std::uint32_t>(record));
+        assign(record, shard_of_key_[batch.key[record]]);
     }
 }
 

@@ -14,16 +14,17 @@
 
 namespace llmopt_stream {
 
-/// A column of a batch under construction: for each record a tuple of scalars, as an index into the
-/// dictionary of those that the batch has. The key of records is one, and a field alone is another.
+/// A column of a batch under construction: for each record a tuple of scalars, as an index into a
+/// dictionary. The key of records is one, and a field alone is another.
 class DictionaryColumn {
 public:
     explicit DictionaryColumn(std::size_t fields) : parts_(fields) {}
 
-    /// Forgets all records, keeps the memory.
+    /// Forgets all records, keeps the memory, and what the dictionary has as long as that is not much.
     void clear() noexcept {
-        dictionary_.clear();
-        recent_texts_.clear();
+        if (dictionary_.clear_if_large(codes_.size())) {
+            recent_texts_.clear();
+        }
     }
     /// Makes room for so many records.
     void reserve(std::size_t records) { codes_.resize(records); }
@@ -66,7 +67,7 @@ private:
     // The record under construction.
     std::vector<Part> parts_;
     std::string scratch_;
-    /// The tuple if its only field has a text that was seen before in this batch.
+    /// The tuple if its only field has a text that was seen before.
     std::uint32_t recent_ = RecentTextKeys::kNone;
 
     // The batch.

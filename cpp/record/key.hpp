@@ -36,6 +36,8 @@ enum class ScalarKind : std::uint8_t { kNull, kBool, kNumber, kText };
 /// Whether a key is one text without zero bytes; these bytes then lie between the first and
 /// the last one of the key.
 [[nodiscard]] bool is_plain_text(std::string_view encoded) noexcept;
+/// What such a key has besides the text: a byte before it and one behind it.
+inline constexpr std::size_t kPlainTextBytes = 2;
 
 /// As messages show it: `('gpt-4o', 3)`.
 [[nodiscard]] std::string text_of(std::string_view encoded);

@@ -31,7 +31,7 @@ public:
             return kNone;
         }
         const std::string_view encoded = dictionary.key(index);
-        const bool is_same = encoded.size() == text.size() + kEncodingBytes &&
+        const bool is_same = encoded.size() == text.size() + key_encoding::kPlainTextBytes &&
                              std::memcmp(encoded.data() + 1, text.data(), text.size()) == 0;
         return is_same ? index : kNone;
     }
@@ -40,14 +40,12 @@ public:
     void remember(std::uint32_t index, const KeyDictionary& dictionary) noexcept {
         const std::string_view encoded = dictionary.key(index);
         if (key_encoding::is_plain_text(encoded)) {
-            keys_[slot_of(encoded.substr(1, encoded.size() - kEncodingBytes))] = index;
+            keys_[slot_of(encoded.substr(1, encoded.size() - key_encoding::kPlainTextBytes))] = index;
         }
     }
 
 private:
     static constexpr int kSlotBits = 10;
-    /// The tag before a text and the zero byte behind it.
-    static constexpr std::size_t kEncodingBytes = 2;
 
     static std::uint64_t load(const char* bytes, std::size_t count) noexcept {
         std::uint64_t word = 0;

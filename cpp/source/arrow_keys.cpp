@@ -133,7 +133,7 @@ bool ArrowKeyColumn::has_scalars() const noexcept {
 
 bool ArrowKeyColumn::read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
                           KeyDictionary& dictionary, std::uint32_t* out) {
-    recent_.clear();
+    recent_.begin(dictionary);
     Reading reading(recent_, dictionary);
     const ArrowColumnView view = column_.view(top, first, size, validity_);
     if (!column_.is_dictionary()) {
@@ -217,7 +217,7 @@ ArrowKeys::ArrowKeys(const ArrowSchema& root, const Schema& schema) {
 
 bool ArrowKeys::read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
                      KeyDictionary& dictionary, std::uint32_t* out) {
-    dictionary.clear();
+    dictionary.clear_if_large(rows.size);
     if (rows.size == 0) {
         return true;
     }

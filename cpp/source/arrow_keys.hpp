@@ -26,8 +26,8 @@ public:
     /// Whether its type is one that can be read.
     [[nodiscard]] bool has_scalars() const noexcept;
 
-    /// Reads the chosen rows of [first, first + size). Requires scalars, and a dictionary that was
-    /// cleared since the last call. Returns false if any key is unusable.
+    /// Reads the chosen rows of [first, first + size). Requires scalars. Returns false if any key is
+    /// unusable.
     [[nodiscard]] bool read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
                             KeyDictionary& dictionary, std::uint32_t* out);
 
@@ -66,8 +66,8 @@ class ArrowKeys {
 public:
     ArrowKeys(const ArrowSchema& root, const Schema& schema);
 
-    /// Reads the chosen rows of [first, first + size) into `out`; `dictionary` is cleared
-    /// first. Returns false if some keys are unusable: their index is kUnusableKey.
+    /// Reads the chosen rows of [first, first + size) into `out`; what `dictionary` has may be
+    /// forgotten first. Returns false if some keys are unusable: their index is kUnusableKey.
     [[nodiscard]] bool read(const ArrowArray& top, std::size_t first, std::size_t size, ArrowRows rows,
                             KeyDictionary& dictionary, std::uint32_t* out);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "record/key.hpp"
+#include "record/key_dictionary.hpp"
 #include "source/arrow_text.hpp"
 
 namespace llmopt_stream {
@@ -30,21 +31,24 @@ struct TextMasks {
 };
 inline constexpr TextMasks kTextMasks;
 
-/// Remembers which key a text or number became, so that a value seen before needs neither
-/// encoding nor the dictionary. A text of up to 16 bytes is compared as two words, a longer
-/// one by its hash, then whole. Forgets when crowded: a miss costs time, never correctness.
+/// Remembers which index of a dictionary a text or number became, so that a value seen before needs
+/// neither encoding nor the dictionary. A text of up to 16 bytes is compared as two words, a longer
+/// one by its hash, then with the dictionary's bytes. Forgets when crowded: a miss costs time, never
+/// correctness.
 class RecentKeys {
 public:
     static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-    RecentKeys() : slots_(kSlots + kProbes) {}
-
-    /// Remembered texts are views: clear before their memory goes.
-    void clear() noexcept {
-        for (const std::uint32_t slot : used_) {
-            slots_[slot].size = kFree;
+    /// Indices are those of this dictionary until the next call; what is remembered of another, or from
+    /// before it was cleared, is forgotten.
+    void begin(const KeyDictionary& dictionary) {
+        if (dictionary.id() != dictionary_id_) {
+            slots_.assign(std::size_t{1} << kFewestSlotBits, Slot());
+            home_shift_ = 64 - kFewestSlotBits;
+            used_ = 0;
+            dictionary_id_ = dictionary.id();
         }
-        used_.clear();
+        dictionary_ = &dictionary;
     }
 
     /// The key of `text`; unless it is remembered, make(text) gives it. kNone is not remembered.
@@ -65,14 +69,14 @@ public:
     /// Likewise for the bits of a number; all numbers are taken to be of one type.
     template <typename Make>
     [[nodiscard]] std::uint32_t find(std::uint64_t bits, Make make) {
-        const Slot value{.low = bits, .high = 0, .text = nullptr, .size = kNumberTag};
-        const Found found = look_up(value);
+        const Slot value{.low = bits, .high = 0, .size = kNumberTag};
+        const Found found = look_up(value, {});
         return found.key != kNone ? found.key : remember(value, found.place, make());
     }
 
 private:
-    static constexpr int kSlotBits = 11;
-    static constexpr std::size_t kSlots = std::size_t{1} << kSlotBits;
+    static constexpr int kFewestSlotBits = 11;
+    static constexpr int kMostSlotBits = 18;
     static constexpr std::size_t kProbes = 4;
     /// The size of numbers.
     static constexpr std::uint32_t kNumberTag = std::numeric_limits<std::uint32_t>::max();
@@ -83,11 +87,9 @@ private:
     struct Slot {
         std::uint64_t low = 0;
         std::uint64_t high = 0;
-        const char* text = nullptr;
         std::uint32_t size = kFree;
         std::uint32_t key = kNone;
     };
-    static_assert(sizeof(Slot) == 32, "slots do not straddle more cache lines than they must");
     /// The key, or where to put it.
     struct Found {
         std::uint32_t key;
@@ -105,9 +107,9 @@ private:
         if (text.size >= kFree) {
             return make(text.view());
         }
-        Slot value{.low = 0, .high = 0, .text = text.data, .size = static_cast<std::uint32_t>(text.size)};
+        Slot value{.low = 0, .high = 0, .size = static_cast<std::uint32_t>(text.size)};
         load_words(text, value);
-        const Found found = look_up(value);
+        const Found found = look_up(value, text.view());
         return found.key != kNone ? found.key : remember(value, found.place, make(text.view()));
     }
 
@@ -131,18 +133,20 @@ private:
         value.high = load(bytes + 8);
     }
 
-    static std::size_t home_of(std::uint64_t low, std::uint64_t high) noexcept {
-        return (low * 0x9E3779B97F4A7C15ULL + high * 0xC2B2AE3D27D4EB4FULL) >> (64 - kSlotBits);
+    [[nodiscard]] std::size_t home_of(std::uint64_t low, std::uint64_t high) const noexcept {
+        return (low * 0x9E3779B97F4A7C15ULL + high * 0xC2B2AE3D27D4EB4FULL) >> home_shift_;
+    }
+    [[nodiscard]] std::size_t place_after(std::size_t place) const noexcept {
+        return (place + 1) & (slots_.size() - 1);
     }
 
-    [[nodiscard]] Found look_up(const Slot& value) const {
+    [[nodiscard]] Found look_up(const Slot& value, std::string_view text) const {
         const std::size_t home = home_of(value.low, value.high);
-        const Slot* slots = slots_.data();
-        for (std::size_t place = home; place < home + kProbes; ++place) {
-            const Slot& slot = slots[place];
+        std::size_t place = home;
+        for (std::size_t probe = 0; probe < kProbes; ++probe, place = place_after(place)) {
+            const Slot& slot = slots_[place];
             if (slot.low == value.low && slot.high == value.high && slot.size == value.size &&
-                (value.size <= TextMasks::kBytes || value.size == kNumberTag ||
-                 std::memcmp(slot.text, value.text, value.size) == 0)) {
+                (value.size <= TextMasks::kBytes || value.size == kNumberTag || is_text(slot.key, text))) {
                 return {slot.key, place};
             }
             if (slot.size == kFree) {
@@ -151,20 +155,47 @@ private:
         }
         return {kNone, home};
     }
+    /// A text with zero bytes is encoded in more bytes, and not found.
+    [[nodiscard]] bool is_text(std::uint32_t key, std::string_view text) const noexcept {
+        const std::string_view encoded = dictionary_->key(key);
+        return encoded.size() == text.size() + key_encoding::kPlainTextBytes &&
+               std::memcmp(encoded.data() + 1, text.data(), text.size()) == 0;
+    }
 
     [[gnu::noinline]] std::uint32_t remember(const Slot& value, std::size_t place, std::uint32_t key) {
-        if (key != kNone) {
-            if (slots_[place].size == kFree) {
-                used_.push_back(static_cast<std::uint32_t>(place));
-            }
-            slots_[place] = value;
-            slots_[place].key = key;
+        if (key == kNone) {
+            return key;
+        }
+        used_ += slots_[place].size == kFree ? 1 : 0;
+        slots_[place] = value;
+        slots_[place].key = key;
+        if (2 * used_ > slots_.size() && slots_.size() < std::size_t{1} << kMostSlotBits) {
+            grow();
         }
         return key;
     }
+    void grow() {
+        std::vector<Slot> old(2 * slots_.size());
+        old.swap(slots_);
+        --home_shift_;
+        used_ = 0;
+        for (const Slot& slot : old) {
+            std::size_t place = home_of(slot.low, slot.high);
+            for (std::size_t probe = 1; probe < kProbes && slots_[place].size != kFree; ++probe) {
+                place = place_after(place);
+            }
+            if (slot.size != kFree && slots_[place].size == kFree) {
+                slots_[place] = slot;
+                ++used_;
+            }
+        }
+    }
 
+    const KeyDictionary* dictionary_ = nullptr;
+    std::uint64_t dictionary_id_ = 0;
     std::vector<Slot> slots_;
-    std::vector<std::uint32_t> used_;
+    std::uint64_t home_shift_ = 64;
+    std::size_t used_ = 0;
 };
 
 }  // namespace llmopt_stream

@@ -10,6 +10,8 @@ namespace {
 
 // Rows of up to this many keys are remembered per route; clearing more would cost more than looking up.
 constexpr std::uint32_t kMaxCachedKeys = 1024;
+// So many records take as long as what one of them needs comes from memory.
+constexpr std::size_t kAhead = 12;
 
 }  // namespace
 
@@ -123,11 +125,11 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
 
 std::byte* AlignedWindows::row_of(Route& route, std::uint32_t dictionary_index) {
     if (!cache_rows_) {
-        return route.slice->find_or_create(codes_[dictionary_index]);
+        return route.slice->find_or_create(codes_.look_up(dictionary_index));
     }
     std::byte*& row = route.rows[dictionary_index];
     if (row == nullptr) {
-        row = route.slice->find_or_create(codes_[dictionary_index]);
+        row = route.slice->find_or_create(codes_.look_up(dictionary_index));
     }
     return row;
 }
@@ -140,11 +142,30 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
     Route* route = nullptr;
     for (std::size_t record = first; record < last; ++record) {
         if (route != nullptr && route->takes_runs()) {
-            record = pending_.push_while(
-                record, last, [rows = route->rows.data(), span = route->span, times, keys](std::size_t at) {
-                    const bool is_inside = times[at] >= span.start && times[at] < span.end;
-                    return is_inside ? rows[keys[at]] : nullptr;
+            const auto is_inside = [span = route->span, times](std::size_t at) {
+                return times[at] >= span.start && times[at] < span.end;
+            };
+            if (cache_rows_) {
+                record = pending_.push_while(record, last,
+                                             [is_inside, rows = route->rows.data(), keys](std::size_t at) {
+                                                 return is_inside(at) ? rows[keys[at]] : nullptr;
+                                             });
+            } else {
+                record = pending_.push_while(record, last, [&](std::size_t at) -> std::byte* {
+                    codes_.prefetch(keys[std::min(at + 2 * kAhead, last - 1)]);
+                    if (const auto code = codes_.known(keys[std::min(at + kAhead, last - 1)])) {
+                        context_->keys.prefetch_generation(*code);
+                        context_->keys.prefetch(*code);
+                        route->slice->prefetch(*code);
+                    }
+                    if (!is_inside(at)) {
+                        return nullptr;
+                    }
+                    std::byte* const row = route->slice->find_or_create(codes_.look_up(keys[at]));
+                    __builtin_prefetch(row);
+                    return row;
                 });
+            }
             if (pending_.full()) {
                 pending_.flush(batch, record, out);
             }
@@ -166,7 +187,7 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
         }
         pending_.push(row_of(*route, batch.key[record]));
         if (route->in_tree) {
-            tree_->invalidate(route->number, codes_[batch.key[record]]);
+            tree_->invalidate(route->number, codes_.look_up(batch.key[record]));
         }
         if (route->fate == Fate::kFiresAgain) {
             pending_.flush(batch, record + 1, out);
@@ -204,21 +225,64 @@ void AlignedWindows::merge(Timestamp end, KeyInterner::Code code, std::uint32_t 
 
 void AlignedWindows::append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end,
                                  std::uint64_t position, PaneTiming timing, WindowOutput& out) {
-    // What fires as it expires has not fired before, or it would have expired earlier.
-    const bool is_last = expired(end);
-    const std::uint32_t index =
-        is_last ? 0 : fired_.try_emplace(end, *context_).first->second.panes_of(code)++;
+    FiredWindow* const fired = fired_window(end);
+    const std::uint32_t index = fired == nullptr ? 0 : fired->panes_of(code)++;
     const Interval window = assigner_.window_ending_at(end);
     append_results(context_->row, row, {context_->keys.key(code), window, position}, out.panes);
-    out.panes.append(context_->keys.key(code), window, position, timing, index, is_last);
+    out.panes.append(context_->keys.key(code), window, position, timing, index, fired == nullptr);
+}
+
+AlignedWindows::FiredWindow* AlignedWindows::fired_window(Timestamp end) {
+    const bool is_last = expired(end);
+    return is_last ? nullptr : &fired_.try_emplace(end, *context_).first->second;
 }
 
 void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& out) {
-    merge(end);
-    for (const std::uint32_t slot : key_order_.slots_of(merged_)) {
-        append_pane(merged_.row(slot), merged_.codes()[slot], end, position, PaneTiming::kOnTime, out);
+    if (!tree_) {
+        const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
+        const auto only = slices_.from(window.first);
+        const bool has_any = only != slices_.end() && only->number < window.end;
+        if (has_any && (only + 1 == slices_.end() || (only + 1)->number >= window.end)) {
+            fire(*only->slice, end, position, out);
+            return;
+        }
     }
+    merge(end);
+    fire(merged_, end, position, out);
     merged_.clear();
+}
+
+template <typename Rows>
+void AlignedWindows::fire(const Rows& rows, Timestamp end, std::uint64_t position, WindowOutput& out) {
+    // Their rows and results stay in the first-level cache.
+    constexpr std::size_t kAtOnce = 64;
+    const Interval window = assigner_.window_ending_at(end);
+    const std::span<const std::uint32_t> slots = key_order_.places_of(rows.codes());
+    for (std::size_t begin = 0; begin < slots.size(); begin += kAtOnce) {
+        const auto some = slots.subspan(begin, std::min(kAtOnce, slots.size() - begin));
+        fired_rows_.clear();
+        for (const std::uint32_t slot : some) {
+            fired_rows_.push_back(rows.row(slot));
+            __builtin_prefetch(fired_rows_.back());
+            context_->keys.prefetch(rows.codes()[slot]);
+        }
+        for (const std::uint32_t slot : some) {
+            context_->keys.prefetch_key(rows.codes()[slot]);
+        }
+        if (!context_->row.append_all_results(fired_rows_, window, out.panes.results)) {
+            for (const std::uint32_t slot : some) {
+                append_pane(rows.row(slot), rows.codes()[slot], end, position, PaneTiming::kOnTime, out);
+            }
+            continue;
+        }
+        FiredWindow* const fired = fired_window(end);
+        out.panes.append_window(
+            some.size(), window, position, PaneTiming::kOnTime, fired == nullptr,
+            [&](std::size_t pane) { return context_->keys.key(rows.codes()[some[pane]]); },
+            [&](std::size_t pane) {
+                return fired == nullptr ? 0 : fired->panes_of(rows.codes()[some[pane]])++;
+            });
+    }
 }
 
 void AlignedWindows::fire_again(const RecordBatch& batch, std::size_t record, std::uint64_t position,

@@ -66,14 +66,13 @@ private:
         Fate fate = Fate::kOpen;
         Slice* slice = nullptr;
         SliceNumber number = 0;
-        bool in_tree = false;  // nodes may have been merged from it
-        std::vector<std::byte*>
-            rows;  // by dictionary index, nullptr where not looked up yet; empty if not cached
+        bool in_tree = false;          // nodes may have been merged from it
+        std::vector<std::byte*> rows;  // by dictionary index if cached; nullptr where not looked up yet
         std::uint64_t last_use = 0;
 
         /// Whether a record whose row is known takes nothing but being added.
         [[nodiscard]] bool takes_runs() const noexcept {
-            return fate == Fate::kOpen && slice != nullptr && !in_tree && !rows.empty();
+            return fate == Fate::kOpen && slice != nullptr && !in_tree;
         }
     };
 
@@ -90,9 +89,15 @@ private:
     [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
     void fire(Timestamp end, std::uint64_t position, WindowOutput& out);
+    /// The rows, a Slice or MergedRows, of the window that ends at `end`.
+    template <typename Rows>
+    void fire(const Rows& rows, Timestamp end, std::uint64_t position, WindowOutput& out);
     void fire_again(const RecordBatch& batch, std::size_t record, std::uint64_t position, WindowOutput& out);
     void append_pane(const std::byte* row, KeyInterner::Code code, Timestamp end, std::uint64_t position,
                      PaneTiming timing, WindowOutput& out);
+    /// Where panes of the window that ends at `end` are counted; nullptr if they are its last. What fires as
+    /// it expires has not fired before, or it would have expired earlier.
+    [[nodiscard]] FiredWindow* fired_window(Timestamp end);
     [[nodiscard]] bool expired(Timestamp end) const noexcept {
         return watermark_ >= add_saturating(end, plan_.allowed_lateness);
     }
@@ -118,6 +123,7 @@ private:
     std::optional<SliceTree> tree_;
     MergedRows merged_;
     KeyOrder key_order_;
+    std::vector<const std::byte*> fired_rows_;
     BatchCodes codes_;
     bool cache_rows_ = false;
     std::array<Route, 4> routes_;

@@ -4,26 +4,33 @@
 #include <span>
 #include <vector>
 
-#include "window/merged_rows.hpp"
+#include "window/key_interner.hpp"
 
 namespace llmopt_stream {
 
-/// The slots of one window's rows after the other's in the order of their keys' values.
-/// Windows that follow each other have mostly the same keys, so each starts from the order of
-/// the last: what is in order already is not sorted again.
+/// The places of keys in the order of the keys' values. Keys are sorted by the first eight bytes behind
+/// what all of them begin with, which tells most of them apart, and only then compared in full.
 class KeyOrder {
 public:
     explicit KeyOrder(const KeyInterner& keys) : keys_(&keys) {}
 
-    /// Valid until the next call.
-    [[nodiscard]] std::span<const std::uint32_t> slots_of(const MergedRows& rows);
+    /// For each key, least first, its place among the codes, which are of different keys. Valid until the
+    /// next call.
+    [[nodiscard]] std::span<const std::uint32_t> places_of(std::span<const KeyInterner::Code> codes);
 
 private:
+    struct Item {
+        std::uint64_t bytes;  // big-endian
+        std::uint32_t place;
+    };
+
+    void sort_by_bytes();
+    void sort_by_digits(std::uint64_t varying);
+
     const KeyInterner* keys_;
-    // Those of the last rows. Some may no longer be live, or mean other keys.
-    std::vector<KeyInterner::Code> codes_;
-    std::vector<std::uint32_t> slots_;
-    std::vector<bool> placed_;
+    std::vector<Item> items_;
+    std::vector<Item> sorted_;
+    std::vector<std::uint32_t> places_;
 };
 
 }  // namespace llmopt_stream

@@ -56,6 +56,22 @@ struct PaneTable {
         replaces.insert(replaces.end(), superseded.begin(), superseded.end());
         replaces_ends.push_back(replaces.size());
     }
+    /// Panes of one firing of one window; pane i is of the key key_of(i) and its index is index_of(i).
+    template <typename KeyOf, typename IndexOf>
+    void append_window(std::size_t panes, const Interval& window, std::uint64_t position,
+                       PaneTiming pane_timing, bool last, KeyOf key_of, IndexOf index_of) {
+        fired_at.resize(size() + panes, position);
+        timing.resize(size() + panes, pane_timing);
+        is_last.resize(size() + panes, last ? 1 : 0);
+        replaces_ends.resize(size() + panes, replaces.size());
+        for (std::size_t pane = 0; pane < panes; ++pane) {
+            index.push_back(index_of(pane));
+            key_bytes.append(key_of(pane));
+            key_ends.push_back(key_bytes.size());
+        }
+        end.resize(size() + panes, window.end);
+        start.resize(size() + panes, window.start);
+    }
     /// Behind the panes that are there; of the same result columns.
     void append(PaneTable&& later);
 

@@ -23,7 +23,7 @@ public:
     /// As many of `records` as there is room for, as long as next(record) gives a row; says which record
     /// is the first that was not pushed.
     template <typename Next>
-    [[nodiscard]] std::size_t push_while(std::size_t first, std::size_t last, Next next) noexcept {
+    [[nodiscard]] std::size_t push_while(std::size_t first, std::size_t last, Next next) {
         std::byte** const begin = rows_.data() + size_;
         const std::size_t room = std::min(last - first, kPortion - size_);
         std::size_t pushed = 0;

@@ -1,6 +1,14 @@
 #include "window/slice.hpp"
 
+#include <algorithm>
+
 namespace llmopt_stream {
+namespace {
+
+// So many keys take as long as one comes from memory.
+constexpr std::uint32_t kAhead = 16;
+
+}  // namespace
 
 std::byte* Slice::create(KeyInterner::Code code) {
     const std::uint32_t slot = index_.add(code);
@@ -21,6 +29,7 @@ std::byte* Slice::create(KeyInterner::Code code) {
 void Slice::clear() noexcept {
     for (std::uint32_t slot = 0; slot < size(); ++slot) {
         context_->row.destroy(row(slot), context_->pool);
+        context_->keys.prefetch(codes_[std::min(slot + kAhead, size() - 1)]);
         context_->keys.release(codes_[slot]);
     }
     for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {

@@ -38,6 +38,8 @@ public:
         const std::uint32_t slot = index_.find(code);
         return slot == SlotIndex::kNone ? nullptr : row(slot);
     }
+    /// Of what find() is about to read besides the row.
+    void prefetch(KeyInterner::Code code) const noexcept { index_.prefetch(code); }
     [[nodiscard]] std::byte* find_or_create(KeyInterner::Code code) {
         const std::uint32_t slot = index_.find(code);
         return slot == SlotIndex::kNone ? create(code) : row(slot);

@@ -28,6 +28,13 @@ public:
         }
     }
 
+    /// Of what find() is about to read.
+    void prefetch(std::uint32_t code) const noexcept {
+        if (code < dense_.size()) {
+            __builtin_prefetch(dense_.data() + code);
+        }
+    }
+
     /// Adds a code that is not in it; its slot is the number of codes before it.
     std::uint32_t add(std::uint32_t code) {
         const std::uint32_t slot = size_++;

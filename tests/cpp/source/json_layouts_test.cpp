@@ -174,7 +174,8 @@ TEST(JsonLayouts, TextsOfEveryLengthAreRead) {
         const std::string text(size, 'x');
         decode.builder().clear();
         ASSERT_EQ(decode(start + text + "\"}}\n"), start.size() + size + 3);
-        EXPECT_EQ(key_encoding::decode(decode.builder().batch().keys->key(0)), std::vector<KeyValue>{text});
+        const RecordBatch batch = decode.builder().batch();
+        EXPECT_EQ(key_encoding::decode(batch.keys->key(batch.key[0])), std::vector<KeyValue>{text});
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <string>
@@ -41,12 +42,67 @@ TEST(KeyInterner, CodeIsReusedOnlyAfterItsLastHolderIsGone) {
     SizeClassPool pool;
     KeyInterner keys(pool);
     const auto a = intern(keys, "a");
+    const std::uint32_t generation = keys.generation(a);
     keys.hold(a);
     keys.hold(a);
     keys.release(a);
     EXPECT_NE(intern(keys, "b"), a);
+    EXPECT_EQ(keys.generation(a), generation);
     keys.release(a);
-    EXPECT_EQ(intern(keys, "c"), a);
+    EXPECT_NE(keys.generation(a), generation);
+    EXPECT_EQ(pool.allocated_bytes(), 0U);
+    const auto c = intern(keys, "c");
+    const auto d = intern(keys, "d");
+    EXPECT_EQ(std::min(c, d), a);
+}
+
+TEST(KeyInterner, AKeyThatComesBackSoonHasItsCodeStill) {
+    SizeClassPool pool;
+    KeyInterner keys(pool);
+    const auto other = intern(keys, "other");
+    keys.hold(other);
+    const auto a = intern(keys, "a");
+    const std::uint32_t generation = keys.generation(a);
+    keys.hold(a);
+    keys.release(a);
+    EXPECT_EQ(keys.live(), 1U);
+    EXPECT_EQ(intern(keys, "a"), a);
+    EXPECT_EQ(keys.generation(a), generation);
+    keys.hold(a);
+    EXPECT_EQ(keys.live(), 2U);
+}
+
+TEST(KeyInterner, KeysOfAWindowHaveTheirCodesStillInTheNext) {
+    SizeClassPool pool;
+    KeyInterner keys(pool);
+    keys.hold(intern(keys, "other"));
+    std::vector<KeyInterner::Code> codes;
+    for (int number = 0; number < 5'000; ++number) {
+        codes.push_back(intern(keys, "key-" + std::to_string(number)));
+        keys.hold(codes.back());
+    }
+    for (const auto code : codes) {
+        keys.release(code);
+    }
+    for (int number = 0; number < 5'000; ++number) {
+        EXPECT_EQ(intern(keys, "key-" + std::to_string(number)), codes[static_cast<std::size_t>(number)]);
+    }
+    EXPECT_EQ(keys.code_limit(), 5'001U);
+}
+
+TEST(KeyInterner, KeysThatNobodyHoldsAreNoMoreThanThoseHeldAndAThousand) {
+    SizeClassPool pool;
+    KeyInterner keys(pool);
+    const auto held = intern(keys, "held");
+    keys.hold(held);
+    for (int number = 0; number < 20'000; ++number) {
+        const auto code = intern(keys, "key-" + std::to_string(number));
+        keys.hold(code);
+        keys.release(code);
+    }
+    EXPECT_EQ(keys.live(), 1U);
+    EXPECT_LT(keys.code_limit(), 1'100U);
+    EXPECT_EQ(keys.key(held), "held");
 }
 
 TEST(KeyInterner, OrderIsThatOfTheBytesEvenBehindEqualPrefixes) {
