@@ -370,7 +370,7 @@ TEST_P(DeduplicationOfStreams, FiltersFindEveryLiveValueAndFewOthers) {
     std::size_t wrong = 0;
     std::size_t checked = 0;
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-        const std::vector<Record> records = records_of(GetParam(), seed);
+        const std::vector<Record> records = records_of(GetParam(), seed, 700);
         Deduplicator run({.ttl = ttl, .false_positive_rate = kRate});
         std::mt19937_64 random(seed);
         run.push(records, random);
@@ -408,7 +408,7 @@ TEST_P(DeduplicationOfStreams, FiltersFindEveryLiveValueAndFewOthers) {
 TEST(Deduplication, TheFalsePositiveRateIsBelowTheStatedOne) {
     constexpr Duration kTtl = 8'000'000;
     for (const double rate : {0.1, 0.01, 0.001}) {
-        for (const std::size_t size : {500U, 20'000U, 300'000U}) {
+        for (const std::size_t size : {500U, 10'000U, 80'000U}) {
             // New values only, over three ttls, with the watermark one ttl behind: all is near that can be.
             std::vector<Record> records;
             for (std::size_t i = 0; i < 3 * size; ++i) {
@@ -444,7 +444,7 @@ TEST(Deduplication, TheRateHoldsForSmallFiltersAndSmallRates) {
 }
 
 TEST(Deduplication, FiltersTakeBitsPerValue) {
-    constexpr std::size_t kLive = 200'000;
+    constexpr std::size_t kLive = 50'000;
     constexpr Duration kTtl = kLive;  // one record per microsecond
     std::vector<Record> records;
     for (Timestamp i = 0; i < Timestamp{4 * kLive}; ++i) {
