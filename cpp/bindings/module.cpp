@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
     bind_sources(module);
     bind_generator(module);
     bind_pipeline(module);
+    bind_join(module);
 }

@@ -262,7 +262,9 @@ void IntervalJoin::forget_earliest(RowOf due, JoinOutput& out) {
     TimedRows& rows = state[side];
     const TimedRows::Row row = rows.rows().front();
     if (outer_[side] && rows.matched().front() == 0) {
-        lone_.push_back(LoneRow{row.time, row.id, due.code, due.side});
+        const Timestamp out_of_use = due.side == JoinSide::kLeft ? out_of_reach<JoinSide::kLeft>(row.time)
+                                                                 : out_of_reach<JoinSide::kRight>(row.time);
+        lone_.push_back(LoneRow{out_of_use, row.time, row.id, due.code, due.side});
     }
     out.forgotten[side].push_back(row.id);
     rows.pop_front(pool_);
@@ -272,8 +274,12 @@ void IntervalJoin::forget_earliest(RowOf due, JoinOutput& out) {
 }
 
 void IntervalJoin::hand_out_lone_rows(std::uint64_t position, JoinOutput& out) {
-    // Rows of one key, side and time come in the order of arrival.
+    // Rows of one key, side and time come in the order of arrival. By when they are due first, so that it
+    // does not matter by which steps the watermark came here.
     std::stable_sort(lone_.begin(), lone_.end(), [&](const LoneRow& a, const LoneRow& b) {
+        if (a.out_of_use != b.out_of_use) {
+            return a.out_of_use < b.out_of_use;
+        }
         if (a.time != b.time) {
             return a.time < b.time;
         }

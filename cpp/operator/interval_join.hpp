@@ -99,7 +99,7 @@ struct JoinOutput {
 /// max(-lower, 0), as in Flink's interval join: so a row at the very bound finds a partner only while the
 /// watermark has not reached it. Rows are forgotten when the watermark moves, one that is due when it
 /// comes at the next move. A row of an outer side that is forgotten without a match is handed out alone,
-/// those of one watermark step in the order (time, left before right, key, arrival). A null key matches
+/// in the order (when it was of no use any more, time, left before right, key, arrival). A null key matches
 /// nothing, so such a row is forgotten at once.
 ///
 /// Not thread safe. Takes 33 to 55 bytes a row, without the caller's payload, and some 150 a key.
@@ -140,6 +140,7 @@ private:
     };
     using Expiry = ExpiryQueue<RowOf>;
     struct LoneRow {
+        Timestamp out_of_use;
         Timestamp time;
         std::uint64_t id;
         KeyInterner::Code code;

@@ -14,6 +14,7 @@ __all__: list[str] = [
     "NdjsonReader",
     "Panes",
     "Pipeline",
+    "RecordJoin",
     "assign_windows",
     "parse_iso8601",
 ]
@@ -311,6 +312,32 @@ class Pipeline:
         """
     @property
     def watermark(self) -> int | None: ...
+
+class RecordJoin:
+    """
+    An interval join of records by their numbers. Both return (rows, late, malformed, forgotten): (left or None, right or None, time, fired at), (side, id, watermark), places, ids by side.
+    """
+    def __init__(
+        self,
+        left: collections.abc.Sequence[str],
+        right: collections.abc.Sequence[str],
+        lower: typing.SupportsInt | typing.SupportsIndex,
+        upper: typing.SupportsInt | typing.SupportsIndex,
+        left_outer: bool,
+        right_outer: bool,
+    ) -> None: ...
+    def advance(self, watermark: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
+    def live_rows(self) -> int: ...
+    def push(
+        self,
+        side: typing.SupportsInt | typing.SupportsIndex,
+        records: list,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> tuple: ...
+    def restore(self, bytes: str) -> None: ...
+    def snapshot(self) -> bytes: ...
 
 def assign_windows(
     time: typing.SupportsInt | typing.SupportsIndex,

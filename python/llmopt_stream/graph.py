@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .branches import Branch
-from .errors import CheckpointError, ConfigurationError
+from .errors import CheckpointError, ConfigurationError, PipelineError
 from .events import GroupingKey, ProcessorEvent
 from .exact_json import decode, encode
 from .failures import Failures
@@ -342,6 +343,7 @@ class StreamGraph:
         self._finals: list[_WindowStage | _Output] = []
         self._windows: list[_WindowStage] = []
         self._late: list[LateEvent] = []
+        self._failure: str | None = None
         self._now = 0
         self._build(plan, "")
 
@@ -498,24 +500,40 @@ class StreamGraph:
         return self.heads[str(name)]
 
     def push(self, data: Any, partition: int = 0, *, input: str | None = None) -> None:  # noqa: A002
-        self.head(input).push(data, partition)
+        head = self.head(input)
+        with self._whole_steps():
+            head.push(data, partition)
+
+    @contextmanager
+    def _whole_steps(self) -> Iterator[None]:
+        """A step that fails may have changed some of the stages only: every further one is refused."""
+        if self._failure is not None:
+            raise PipelineError(f"the pipeline cannot go on after an error: {self._failure}")
+        try:
+            yield
+        except Exception as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            raise
 
     def advance_watermark(self, watermark: int) -> None:
-        for head in self.heads.values():
-            head.advance_watermark(watermark)
+        with self._whole_steps():
+            for head in self.heads.values():
+                head.advance_watermark(watermark)
 
     def advance_processing_time(self, now: int) -> None:
         if now <= self._now:
             return
         self._now = now
-        for head in self.heads.values():
-            head.advance_processing_time(now)
-        for stage in self._stages:
-            stage.advance_processing_time(now)
+        with self._whole_steps():
+            for head in self.heads.values():
+                head.advance_processing_time(now)
+            for stage in self._stages:
+                stage.advance_processing_time(now)
 
     def end_of_input(self) -> None:
-        for head in self.heads.values():
-            head.end_of_input()
+        with self._whole_steps():
+            for head in self.heads.values():
+                head.end_of_input()
 
     def open_sources(self, plan: Plan) -> Step:
         """Takes from the input whose watermark is furthest back, so that little has to be remembered."""
@@ -636,6 +654,10 @@ class StreamGraph:
 
     def snapshot(self) -> bytes:
         """Everything but late records and errors that were not taken."""
+        with self._whole_steps():
+            return self._snapshot()
+
+    def _snapshot(self) -> bytes:
         state = {
             "now": self._now,
             "heads": {

@@ -212,7 +212,7 @@ class Plan:
                     ]
             stages.append((self.inputs.name, self.inputs.describe(), self.inputs.where))
         stages += [(each.name, each.describe(), each.where) for each in self.operators]
-        if self.inputs is None or self.key:
+        if self.key or any(stage.window for branch in self.branches for stage in branch.stages):
             stages.append(("key", ", ".join(self.key) or "none: all records form one group", "C++"))
         return stages
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .branches import Branch
@@ -11,11 +11,13 @@ from .columns import Column, Expression, condition_of, field_path
 from .errors import ConfigurationError
 from .operators.deduplicate import Deduplicate
 from .operators.inputs import Union
+from .operators.join import HOW, IntervalJoin, WindowJoin, window_of
 from .operators.keyed import RunningCount, TrackSessions
 from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
 from .operators.process import Process, ttl_of
 from .units import Duration, duration_micros
+from .windows import WindowAssigner
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -34,6 +36,10 @@ def _positive(duration: Duration, of: str) -> int:
     if micros <= 0:
         raise ConfigurationError(f"{of}: {duration!r} is not a positive duration")
     return micros
+
+
+def _bound(duration: Duration | None, of: str) -> int:
+    return 0 if duration is None else duration_micros(duration, of, least=None)
 
 
 class StreamOperators:
@@ -208,6 +214,71 @@ class StreamOperators:
         """
         plans = self._input_plans("union", others)
         return self._of_inputs(Union(plans))
+
+    def join(
+        self,
+        other: StreamOperators,
+        on: str | Sequence[str] | Mapping[str, str],
+        *,
+        within: Duration | None = None,
+        lower: Duration | None = None,
+        upper: Duration | None = None,
+        window: WindowAssigner | None = None,
+        how: str = "inner",
+        select: Callable[[Any, Any], Any] | None = None,
+    ) -> Self:
+        """Pairs of records of this stream, the left one, and another with equal fields `on`: paths, or `{left path:
+        right path}`. Null equals nothing.
+
+        Of an interval join they are near each other in event time: left + `lower` <= right <= left + `upper`, or
+        `within` a duration, both ways. A pair comes out when its later record comes, at the later of the two
+        times. A record with time < watermark is late. A left record is forgotten once the watermark is
+        at its time + max(upper, 0), a right one at its time + max(-lower, 0), as in Flink. Of a window join they are
+        in the same `window` of event time, and come out when it is complete, at its end - 1 µs.
+
+        `how` is "inner", "left", "right" or "full": of which sides what has matched nothing comes out with None
+        for the other, when it is forgotten. What comes out is `{"left": record, "right": record}`, or what
+        `select(left, right)` gives; None leaves the pair out.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> orders = create_pipeline("orders").with_event_time("ts", unit="s")
+        >>> payments = create_pipeline("payments").with_event_time("ts", unit="s")
+        >>> session = orders.join(payments, on="order", within="5m").open()
+        >>> session.push({"ts": 10, "order": 1, "amount": 5}, input="left")
+        []
+        >>> [event.data for event in session.push({"ts": 70, "order": 1, "method": "card"}, input="right")]
+        [{'left': {'ts': 10, 'order': 1, 'amount': 5}, 'right': {'ts': 70, 'order': 1, 'method': 'card'}}]
+        """
+        fields = (
+            on.items()
+            if isinstance(on, Mapping)
+            else [(path, path) for path in ([on] if isinstance(on, str) else on)]
+        )
+        paths = tuple((field_path(left, "join: on"), field_path(right, "join: on")) for left, right in fields)
+        if not paths:
+            raise ConfigurationError("join: on: no field is named")
+        if how not in HOW:
+            raise ConfigurationError(f"join: how: {how!r} is none of {', '.join(map(repr, HOW))}")
+        if select is not None:
+            _callable(select, "join: select")
+        plans = self._input_plans("join", (other,))
+        bounds = [each for each in (within, lower, upper) if each is not None]
+        if window is not None:
+            if bounds:
+                raise ConfigurationError("join: window: of a window join there is no within, lower or upper")
+            return self._of_inputs(WindowJoin(plans, paths, select, window_of(window), how))
+        if (within is None) == (lower is None and upper is None) or (lower is None) != (upper is None):
+            raise ConfigurationError(
+                "join: say how near records must be: within='5m', or lower= and upper=, or window="
+            )
+        if within is not None:
+            reach = duration_micros(within, "join: within")
+            bounds_micros = (-reach, reach)
+        else:
+            bounds_micros = (_bound(lower, "join: lower"), _bound(upper, "join: upper"))
+        if bounds_micros[0] > bounds_micros[1]:
+            raise ConfigurationError(f"join: lower: {lower!r} is greater than upper {upper!r}")
+        return self._of_inputs(IntervalJoin(plans, paths, select, *bounds_micros, how))
 
     def _input_plans(self, of: str, others: Sequence[StreamOperators]) -> tuple[Plan, ...]:
         if not others:

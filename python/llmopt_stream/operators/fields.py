@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmopt_stream.events import GroupingKey
 
-__all__ = ["MISSING", "as_mapping", "field_of", "key_of"]
+__all__ = ["MISSING", "as_mapping", "field_of", "key_of", "key_order"]
 
 MISSING = object()
 
@@ -46,6 +46,27 @@ def _item(record: Any, name: str) -> Any:
 def key_of(record: Any, paths: Sequence[str]) -> GroupingKey:
     """The key under these paths; null where there is none."""
     return GroupingKey([(path, field_of(record, path)) for path in paths])
+
+
+def key_order(values: Iterable[Any]) -> tuple[tuple[int, Any], ...]:
+    """Sorts the values of keys: null < false < true < numbers < text. A TypeError for what is no key.
+
+    >>> sorted([("b",), (2,), (True,), (None,), (1.5,)], key=key_order)
+    [(None,), (True,), (1.5,), (2,), ('b',)]
+    """
+    return tuple(map(_value_order, values))
+
+
+def _value_order(value: Any) -> tuple[int, Any]:
+    if value is None or value != value:  # noqa: PLR0124 (NaN)
+        return (0, 0)
+    if isinstance(value, bool):
+        return (2, 0) if value else (1, 0)
+    if isinstance(value, int | float):
+        return (3, value)
+    if isinstance(value, str):
+        return (4, value)
+    raise TypeError(f"{value!r} is no key; expected None, a bool, a number or text")
 
 
 def as_mapping(record: Any) -> dict[str, Any]:

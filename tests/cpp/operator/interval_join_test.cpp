@@ -127,6 +127,8 @@ private:
         Arrival row;
         bool matched = false;
         bool forgotten = false;
+        Timestamp out_of_use = 0;
+        Timestamp due = 0;
     };
 
     [[nodiscard]] bool matches(Timestamp left, Timestamp right) const {
@@ -136,10 +138,10 @@ private:
         return plan_.kind == JoinKind::kFull ||
                plan_.kind == (side == kLeft ? JoinKind::kLeft : JoinKind::kRight);
     }
-    [[nodiscard]] bool is_over(const Arrival& row) const {
+    [[nodiscard]] Timestamp out_of_use_at(const Arrival& row) const {
         const Duration before = plan_.lower == kMinTimestamp ? kMaxTimestamp : -plan_.lower;
         const Duration bound = row.side == kLeft ? plan_.upper : before;
-        return watermark_ >= add_saturating(row.time, std::max<Duration>(bound, 0));
+        return add_saturating(row.time, std::max<Duration>(bound, 0));
     }
     void hand_out(std::uint64_t left, std::uint64_t right, Timestamp time, std::size_t position) {
         out_.left.push_back(left);
@@ -159,14 +161,14 @@ private:
         watermark_ = watermark;
         std::vector<Taken*> over;
         for (Taken& taken : taken_) {
-            if (!taken.forgotten && is_over(taken.row)) {
+            if (!taken.forgotten && taken.due <= watermark_) {
                 taken.forgotten = true;
                 over.push_back(&taken);
             }
         }
         std::stable_sort(over.begin(), over.end(), [](const Taken* a, const Taken* b) {
-            return std::tie(a->row.time, a->row.side, a->row.key) <
-                   std::tie(b->row.time, b->row.side, b->row.key);
+            return std::tie(a->out_of_use, a->row.time, a->row.side, a->row.key) <
+                   std::tie(b->out_of_use, b->row.time, b->row.side, b->row.key);
         });
         std::array<std::vector<std::uint64_t>, 2> ids;
         for (const Taken* taken : over) {
@@ -203,7 +205,8 @@ private:
                          row.side == kLeft ? partner->row.id : row.id, std::max(row.time, partner->row.time),
                          position + 1);
             }
-            const Taken taken{row, !partners.empty(), row.key == "null"};
+            const Taken taken{row, !partners.empty(), row.key == "null", out_of_use_at(row),
+                              std::max(out_of_use_at(row), add_saturating(watermark_, 1))};
             if (taken.forgotten) {
                 if (!taken.matched && is_outer(row.side)) {
                     hand_out_alone(row, position + 1);
