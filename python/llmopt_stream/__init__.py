@@ -61,6 +61,7 @@ from .joint_aggregates import (
 from .late import LateEventHandler
 from .lateness import LatenessReport
 from .notebook import aggregate
+from .operators.lookup_table import RefreshingTable
 from .pipeline import StreamPipeline
 from .push_session import PushSession
 from .reprocess import reprocess
@@ -177,6 +178,7 @@ __all__ = [
     "PushSession",
     "RatioAggregator",
     "RecordExplanation",
+    "RefreshingTable",
     "ResultTable",
     "RunSummary",
     "SerializationError",

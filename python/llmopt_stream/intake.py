@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .sources import Source
 
-__all__ = ["UNLIMITED", "Intake", "Step", "late_event"]
+__all__ = ["UNLIMITED", "Intake", "Step", "arrow_rows", "late_event"]
 
 UNLIMITED = 2**31
 """More records than any batch has."""
@@ -284,7 +284,7 @@ class Intake:
         if self._gap_of is not None or self._hand_on is not None:
             pyarrow = needs("pyarrow", "arrow")
             batches = pyarrow.RecordBatchReader.from_stream(data)
-            return self.steps((_arrow_rows(batch) for batch in batches), partition)
+            return self.steps((arrow_rows(batch) for batch in batches), partition)
         row = _rows_of(data)
         if self._collect_late and row is None:
             pyarrow = needs("pyarrow", "arrow")
@@ -362,10 +362,11 @@ class _WithGap:
 
 
 def _arrow_row(table: Any) -> Any:
-    return _arrow_rows(table)[0]
+    return arrow_rows(table)[0]
 
 
-def _arrow_rows(table: Any) -> list[Any]:
+def arrow_rows(table: Any) -> list[Any]:
+    """The rows of an Arrow table or batch as dicts."""
     try:
         return list(table.to_pylist())
     except ValueError:  # nanoseconds, which only pandas has a type for

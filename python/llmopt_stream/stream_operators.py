@@ -10,9 +10,13 @@ from .branches import Branch
 from .columns import Column, Expression, condition_of, field_path
 from .errors import ConfigurationError
 from .operators.deduplicate import Deduplicate
+from .operators.enrich import Enrich, Enriching
+from .operators.enrich_versions import EnrichVersions
 from .operators.inputs import Union
 from .operators.join import HOW, IntervalJoin, WindowJoin, window_of
 from .operators.keyed import RunningCount, TrackSessions
+from .operators.known_fields import known_fields
+from .operators.lookup_table import LookupTable, RefreshingTable, matching_of
 from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
 from .operators.process import Process, ttl_of
@@ -207,6 +211,58 @@ class StreamOperators:
         return self._with(TrackSessions(self._key, _positive(timeout, "track_sessions: timeout")))
 
     # Several streams
+
+    def enrich(
+        self,
+        table: Any,
+        *,
+        on: str | Sequence[str] | Mapping[str, str],
+        how: str = "left",
+        prefix: str = "",
+        missing: str = "null",
+    ) -> Self:
+        """Records, as dicts, with the fields of the row of a table that has their key.
+
+        `table` is a dict `{key: fields}`, a list of dicts, anything with `__arrow_c_stream__` or the path of a file,
+        which is read at once; or a RefreshingTable. It has one row for each key. `on` is the field path of the key, a
+        list of paths, or `{field path: column}` where the table has other names. Null, NaN and what cannot be hashed
+        match nothing; 1 matches 1.0, and not True. Fields are added under their names behind `prefix`; one that the
+        record has already stays the record's own. Without a row they are null; with `how="inner"` the record is left
+        out, and counted as filtered; with `missing="error"` it is an error, for the error policy.
+
+        `table` may be another builder too, whose records are versions: each record gets the latest one of its
+        key as of its own event time. It goes on when the watermark, the lesser of the two streams', has passed its
+        time; records go on in the order of their times then. Records and versions behind the watermark are late. In
+        a push session and the harness the inputs are "left" and "right".
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = create_pipeline().with_event_time("t", unit="s")
+        >>> session = builder.enrich({"gpt-4o": {"price": 5.0}}, on="model").open()
+        >>> [event.data["price"] for event in session.push([{"t": 1, "model": "gpt-4o"}, {"t": 2, "model": "?"}])]
+        [5.0, None]
+        >>> session = builder.enrich(builder, on="model").open()
+        >>> events = session.push({"t": 1, "model": "gpt-4o", "price": 5.0}, input="right")
+        >>> events = session.push({"t": 3, "model": "gpt-4o", "price": 4.0}, input="right")
+        >>> events = session.push({"t": 2, "model": "gpt-4o"}, input="left")
+        >>> [event.data["price"] for event in session.flush()]
+        [5.0]
+        """
+        enriching = Enriching(matching_of(on), how, prefix, missing)
+        if isinstance(table, StreamOperators):
+            return self._of_inputs(EnrichVersions(self._input_plans("enrich", [table]), enriching))
+        if isinstance(table, RefreshingTable):
+            return self._with(Enrich(table, repr(table), enriching))
+        loaded = LookupTable.of(table, enriching.matching)
+        known = known_fields(self._plan) | set(enriching.matching.paths)
+        for name in (prefix + column for column in loaded.columns):
+            if name in known:
+                raise ConfigurationError(
+                    f"enrich: the table's column {name!r} is a field of the records already; give a prefix="
+                )
+        said = (
+            f"{table!r}" if isinstance(table, str) else f"{type(table).__name__} of {len(loaded.rows)} rows"
+        )
+        return self._with(Enrich(loaded, said, enriching))
 
     def union(self, *others: StreamOperators) -> Self:
         """The records of this stream and of others, in the order of their arrival, under the least of their

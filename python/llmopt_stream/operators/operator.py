@@ -159,25 +159,29 @@ class Work:
         method: str,
         record: Any = None,
         key: GroupingKey | None = None,
+        position: int | None = None,
     ) -> tuple[_Result] | None:
-        """(what the call gives,), or None if it failed and the error policy leaves it out."""
+        """(what the call gives,), or None if it failed and the error policy leaves it out. `position` is that of the
+        record in the input, if it is not the newest.
+        """
         failures = self._context.failures
         try:
             return (failures.result_of(call),)
         except Exception as error:  # noqa: BLE001 - users' code
-            self._settle(error, method, record, key)
+            self._settle(error, method, record, key, position)
             return None
 
-    def _settle(self, cause: Exception, method: str, record: Any, key: GroupingKey | None) -> None:
+    def _settle(
+        self, cause: Exception, method: str, record: Any, key: GroupingKey | None, position: int | None
+    ) -> None:
         context = self._context
         name = self._operator.name
         of = "" if key is None or not len(key) else f"; key {dict(key)!r}"
         text = f"{name}({method}): {type(cause).__name__}: {cause}"
         error = PipelineError(text + ("" if record is None else f"; record {record!r}") + of)
         error.__cause__ = cause
-        event = ErrorEvent(
-            error, name, method, key or GroupingKey(), (), record, self._records - 1, context.branch
-        )
+        at = self._records - 1 if position is None else position
+        event = ErrorEvent(error, name, method, key or GroupingKey(), (), record, at, context.branch)
         # Every record counts of its own.
         order = (self._records, context.branch_index, 1, context.place)
         context.failures.settle(event, order)
