@@ -62,6 +62,8 @@ from .late import LateEventHandler
 from .lateness import LatenessReport
 from .notebook import aggregate
 from .operators.lookup_table import RefreshingTable
+from .operators.process import KeyContext
+from .operators.state_store import StateStore
 from .pipeline import StreamPipeline
 from .push_session import PushSession
 from .reprocess import reprocess
@@ -158,6 +160,7 @@ __all__ = [
     "HybridTrigger",
     "IterableSource",
     "KafkaError",
+    "KeyContext",
     "LateEvent",
     "LateEventHandler",
     "LatenessReport",
@@ -187,6 +190,7 @@ __all__ = [
     "SlidingWindowAssigner",
     "Source",
     "StateError",
+    "StateStore",
     "StdDevAggregator",
     "StreamPipeline",
     "StreamPipelineBuilder",

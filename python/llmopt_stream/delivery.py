@@ -52,9 +52,12 @@ class Delivery:
 
     def emit(self, intake: Executor) -> list[Any]:
         """What is new, handed out; by branch."""
-        for stage, table in intake.drain_stages():
-            for sink in stage.sinks:
-                self._outcomes.wait_for(sink.send_batch(table))
+        for stage, panes, late in intake.drain_stages():
+            if panes is not None:
+                for sink in stage.sinks:
+                    self._outcomes.wait_for(sink.send_batch(panes))
+            if stage.side_output is not None and late:
+                self._outcomes.wait_for(stage.side_output.send_batch(late))
         tables = intake.drain()
         late = intake.take_late()
         for branch, table in zip(self._branches, tables, strict=True):

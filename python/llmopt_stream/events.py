@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ __all__ = [
 
 
 class GroupingKey(Mapping[str, Any]):
-    """The fields that records are grouped by, in the order in which they were named. NaN equals itself.
+    """The fields that records are grouped by, in the order in which they were named. NaN equals itself, true is not 1.
 
     >>> key = GroupingKey.from_fields([("model", "claude-3-opus"), ("region", "us-west-2")])
     >>> str(key), key.values(), key["region"]
@@ -76,7 +77,14 @@ _NAN = object()
 
 
 def _with_equal_nans(key: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value if value == value else _NAN for name, value in key.items()}  # noqa: PLR0124
+    return {name: _comparable(value) for name, value in key.items()}
+
+
+def _comparable(value: Any) -> Any:
+    """As windows tell keys apart: true is not 1."""
+    if isinstance(value, bool):
+        return (bool, value)
+    return value if value == value else _NAN  # noqa: PLR0124
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,6 +133,21 @@ class ProcessorEvent:
     processing_time: datetime | None = None
     key: GroupingKey | None = None
     metadata: EventMetadata = field(default_factory=EventMetadata)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that it has as JSON."""
+        from .watermarks import plain_json
+
+        time = self.timestamp if isinstance(self.timestamp, datetime) else self.timestamp.timestamp
+        return {
+            "timestamp": time.isoformat().replace("+00:00", "Z"),
+            "key": plain_json(self.key),
+            "data": plain_json(self.data),
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON; numbers that it has none for (NaN, ±Inf) are null."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
 
 
 class _WithExtra:

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 from ._optional import needs
 from .error_policy import ErrorEvent
 from .errors import ConfigurationError, PipelineError
+from .events import ProcessorEvent
+from .operators.fields import as_mapping
 from .results import ResultTable
 from .sinks import Batch, Sink
 from .watermarks import LateEvent
@@ -88,6 +90,7 @@ class NdjsonSink(FileSink):
 class ParquetSink(FileSink):
     """Writes results as a table, with the columns of ResultTable, to a file, which it replaces (extra `[arrow]`).
 
+    Records have the columns `timestamp`, `key` (as JSON) and `data`, a struct of their fields.
     Late events have the columns `event` and `key` (as JSON), `watermark`, `lateness` and `position`; errors those
     of an ErrorEvent, with `key`, `windows` and `value` as JSON. Without any result the file has no columns.
     """
@@ -141,6 +144,8 @@ class ParquetSink(FileSink):
             raise PipelineError(f"{self}: a column changed its type: {error}") from error
 
     def _event_table(self, events: Sequence[Any]) -> Any:
+        if isinstance(events[0], ProcessorEvent):
+            return self._record_table(events)
         if not isinstance(events[0], ErrorEvent):
             return self._late_table(events)
         dicts = [event.to_dict() for event in events]
@@ -151,6 +156,18 @@ class ParquetSink(FileSink):
         columns = {name: as_json.get(name) or [each[name] for each in dicts] for name in dicts[0]}
         return self._pyarrow.table(
             {**columns, "position": self._pyarrow.array(columns["position"], self._pyarrow.int64())}
+        )
+
+    def _record_table(self, events: Sequence[ProcessorEvent]) -> Any:
+        pyarrow = self._pyarrow
+        return pyarrow.table(
+            {
+                "timestamp": pyarrow.array(
+                    [event.timestamp for event in events], pyarrow.timestamp("us", "UTC")
+                ),
+                "key": [json.dumps(event.to_dict()["key"], ensure_ascii=False) for event in events],
+                "data": [as_mapping(event.data) for event in events],
+            }
         )
 
     def _late_table(self, events: Sequence[LateEvent]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .branches import Branch
@@ -15,7 +16,7 @@ from .errors import CheckpointError, ConfigurationError, PipelineError
 from .events import GroupingKey, ProcessorEvent
 from .exact_json import decode, encode
 from .failures import Failures
-from .intake import UNLIMITED, Intake, Step, late_event
+from .intake import UNLIMITED, Intake, Step, WithGap, late_event
 from .operators.fields import key_of
 from .operators.flow import END, START, Flow, FlowWriter
 from .operators.operator import Context, Operator, Work
@@ -154,23 +155,30 @@ class _WindowStage(_Stage):
     """Windows over records that are Python's."""
 
     def __init__(
-        self, plan: Plan, branch: Branch, *, collect_late: bool, failures: Failures, keeps_panes: bool
+        self, of_stage: Plan, branch: Branch, *, collect_late: bool, failures: Failures, keeps_panes: bool
     ) -> None:
         super().__init__()
         self.branch = branch
-        self.core = plan.core(collect_late=collect_late, watermark=None, failures=failures)
+        self.core = of_stage.core(collect_late=collect_late, watermark=None, failures=failures)
         self.table: ResultTable | None = None
         """What has come out and was not taken, where it goes elsewhere than to the next stage."""
         self._collect_late = collect_late or branch.side_output is not None
-        self._key_names = plan.key
+        self._key_names = of_stage.key
         self._keeps_panes = keeps_panes
         self._by_clock = branch.spec.time == "processing"
+        self._gap_of = of_stage.gap_of
+        self._clock = START
         self._lateness = branch.allowed_lateness()
         self._newest = START
         self._watermark = START
 
+    @property
+    def _reached(self) -> int:
+        """How far its results have come: in event time, or by the clock where that says the windows."""
+        return self._clock if self._by_clock and self._watermark != END else self._watermark
+
     def take(self, flow: Flow) -> None:
-        out = FlowWriter(self._watermark, self._lateness)
+        out = FlowWriter(self._reached, self._lateness)
         self._advance(flow.before, out)
         for first in range(0, len(flow), _CHUNK):
             self._push(flow, first, out)
@@ -181,7 +189,14 @@ class _WindowStage(_Stage):
         records = flow.records[first : first + _CHUNK]
         watermarks = flow.watermarks[first : first + _CHUNK]
         before = self._taken()
-        self.core.push_given(records, flow.times[first : first + _CHUNK], watermarks)
+        gap_of = self._gap_of
+        self.core.push_given(
+            records if gap_of is None else [WithGap(record, gap_of) for record in records],
+            flow.times[first : first + _CHUNK],
+            watermarks,
+        )
+        if watermarks[-1] == END:
+            self.core.advance_watermark(END)  # which ends count windows too
         self._newest = max(self._newest, *flow.times[first : first + _CHUNK])
         if self._collect_late:
             for said in self.core.take_late(0):
@@ -191,7 +206,8 @@ class _WindowStage(_Stage):
         def place(fired_at: int) -> tuple[int, int]:
             """The time of the record that made a pane fire, and the watermark before it."""
             at = fired_at - before - 1
-            return flow.times[first + at], (watermarks[at - 1] if at else started)
+            under = watermarks[at - 1] if at else started
+            return flow.times[first + at], self._clock if self._by_clock else under
 
         self._hand_panes(out, place)
         self._watermark = max(self._watermark, watermarks[-1])
@@ -200,23 +216,22 @@ class _WindowStage(_Stage):
     def _advance(self, watermark: int, out: FlowWriter) -> None:
         if watermark <= self._watermark:
             return
-        held = self._watermark
+        held = self._reached
         self.core.advance_watermark(watermark)
         self._hand_panes(out, lambda _: (self._newest, held))
         self._watermark = watermark
         self._mark(out)
 
     def advance_processing_time(self, now: int) -> None:
-        out = FlowWriter(self._watermark, self._lateness)
+        out = FlowWriter(self._reached, self._lateness)
         self.core.advance_processing_time(now)
-        self._hand_panes(out, lambda _: (self._newest, self._watermark))
-        if self._by_clock:
-            self._watermark = max(self._watermark, now)
+        self._hand_panes(out, lambda _: (self._newest, self._reached))
+        self._clock = now
         self._mark(out)
         self.hand_on(out.flow)
 
     def _mark(self, out: FlowWriter) -> None:
-        out.mark(self._watermark)
+        out.mark(self._reached)
 
     def _hand_panes(self, out: FlowWriter, place: Callable[[int], tuple[int, int]]) -> None:
         if not self.next and not self._keeps_panes:
@@ -259,19 +274,14 @@ class _WindowStage(_Stage):
             **{name: own[name] for name in ("aggregated", "late", "outside_windows", "unfired", "panes")},
         }
 
-    def skipped_values(self) -> list[int]:
-        return list(self.core.branch_counts(0)["skipped_values"])
-
     def live(self) -> tuple[int, int, int]:
         return self.core.live
 
     def snapshot(self) -> Any:
-        if self.table is not None and len(self.table):
-            raise CheckpointError("snapshot: results of a stage were not taken; drain them first")
-        return [self.core.snapshot(), self._newest, self._watermark]
+        return [self.core.snapshot(), self._newest, self._watermark, self._clock]
 
     def restore(self, state: Any) -> None:
-        core, self._newest, self._watermark = state
+        core, self._newest, self._watermark, self._clock = state
         self.core.restore(core)
 
 
@@ -341,20 +351,24 @@ class StreamGraph:
         self._plans_of_heads: dict[str, Plan] = {}
         self._stages: list[_Stage] = []
         self._finals: list[_WindowStage | _Output] = []
+        self._stages_of: list[list[_Stage]] = []
+        """By branch."""
         self._windows: list[_WindowStage] = []
-        self._late: list[LateEvent] = []
         self._failure: str | None = None
         self._now = 0
         self._build(plan, "")
+        self._late_restored = [0] * len(self._stages)
 
     # Building
 
     def _build(self, plan: Plan, prefix: str) -> None:
         connect = self._stream(plan, prefix)
         for index, branch in enumerate(plan.branches):
+            first = len(self._stages)
             self._finals.append(
                 self._branch(plan, branch, index, connect, self._context(plan, branch, index))
             )
+            self._stages_of.append(self._stages[first:])
 
     def _context(self, plan: Plan, branch: Branch, index: int) -> Callable[[], Context]:
         del plan
@@ -370,7 +384,8 @@ class StreamGraph:
         context = self._context(plan, plan.branches[0], 0)
         if plan.inputs is None:
             in_core, select, operators = _leading(operators)
-            front = replace(plan, key=(), operators=tuple(in_core), branches=())
+            # Records are handed on batch by batch, in the order of the input.
+            front = replace(plan, key=(), operators=tuple(in_core), branches=(), parallelism=1)
             next_stages: list[Callable[[Flow], None]] = []
 
             def hand_on(flow: Flow) -> None:
@@ -429,7 +444,15 @@ class StreamGraph:
             stage: _Stage
             if in_core or select:
                 of_core = replace(
-                    plan, key=(), operators=tuple(in_core), branches=(), watermark=None, inputs=None
+                    plan,
+                    key=(),
+                    operators=tuple(in_core),
+                    branches=(),
+                    watermark=None,
+                    inputs=None,
+                    parallelism=1,
+                    future_skew=None,
+                    past_skew=None,
                 )
                 stage = _CoreStage(of_core, select)
             else:
@@ -444,7 +467,15 @@ class StreamGraph:
     ) -> _WindowStage:
         alone = replace(branch, upstream=None, operators=(), key=None)
         of_stage = replace(
-            plan, key=key, operators=(), branches=(alone,), watermark=None, inputs=None, parallelism=1
+            plan,
+            key=key,
+            operators=(),
+            branches=(alone,),
+            watermark=None,
+            inputs=None,
+            parallelism=1,
+            future_skew=None,  # which is about the records of the source
+            past_skew=None,
         )
         stage = _WindowStage(
             of_stage,
@@ -580,7 +611,9 @@ class StreamGraph:
         )
 
     def drain(self) -> list[Any]:
-        """What has come out since the last call, branch by branch."""
+        """What has come out since the last call, branch by branch; what drain_stages() was not asked for is gone."""
+        for stage in self._windows:
+            stage.table = None
         drained: list[Any] = []
         for final in self._finals:
             if isinstance(final, _WindowStage):
@@ -590,28 +623,31 @@ class StreamGraph:
                 final.events = []
         return drained
 
-    def drain_stages(self) -> Iterator[tuple[Branch, ResultTable]]:
-        """What has come out of stages that others follow."""
+    def drain_stages(self) -> Iterator[tuple[Branch, ResultTable | None, list[LateEvent]]]:
+        """What has come out of stages that others follow, and what came too late for them."""
         for stage in self._windows:
-            if stage.next and stage.table is not None:
-                yield stage.branch, stage.take_table()
+            if stage.next:
+                late, stage.late = stage.late, []
+                yield stage.branch, None if stage.table is None else stage.take_table(), late
 
     @property
     def late(self) -> list[LateEvent]:
         """The late records that were not taken, stage by stage."""
-        return [*self._late, *(event for stage in self._stages for event in stage.late)]
+        return [event for stage in self._stages for event in stage.late]
 
     def take_late(self) -> list[LateEvent]:
-        """The late records since the last call, in the order of each stage's input."""
-        late, self._late = self.late, []
+        """The late records since the last call, stage by stage in the order of its input."""
+        late = self.late
         for stage in self._stages:
             stage.late = []
-        return sorted(late, key=lambda event: event.position)
+        return late
 
     def restore(self, *, late: list[LateEvent], generators: object) -> None:
         """Goes on from what a snapshot has beside the stages."""
         del generators  # those of the inputs are restored with them
-        self._late = late
+        events = iter(late)
+        for stage, count in zip(self._stages, self._late_restored, strict=True):
+            stage.late = list(islice(events, count))
 
     def generator_states(self) -> list[tuple[str, int, Any]]:
         return []
@@ -648,7 +684,22 @@ class StreamGraph:
             "live_keys": keys,
             "live_slices": slices,
             "state_bytes": state_bytes,
+            **self._branch_metrics(),
         }
+
+    def _branch_metrics(self) -> dict[str, Any]:
+        """What each branch counts, if there are several."""
+        names = self._plan.branch_names()
+        if names == [""]:
+            return {}
+        by_branch = {}
+        for name, stages, errors in zip(names, self._stages_of, self.failures.counts, strict=True):
+            counts = dict.fromkeys(("aggregated", "late", "outside_windows", "unfired", "panes"), 0)
+            for stage in stages:
+                for counter, count in stage.counts().items():
+                    counts[counter] = counts.get(counter, 0) + count
+            by_branch[name] = {**counts, "errors": errors}
+        return {"branches": by_branch}
 
     # Snapshots
 
@@ -659,7 +710,9 @@ class StreamGraph:
 
     def _snapshot(self) -> bytes:
         state = {
+            "plan": _fingerprint(self._plan),
             "now": self._now,
+            "late": [len(stage.late) for stage in self._stages],
             "heads": {
                 name: base64.b64encode(head.core.snapshot()).decode() for name, head in self.heads.items()
             },
@@ -683,9 +736,9 @@ class StreamGraph:
             parts = json.loads(state)
         except ValueError as error:
             raise CheckpointError("snapshot refused: it is of another plan") from error
-        if list(parts["heads"]) != list(self.heads) or len(parts["stages"]) != len(self._stages):
+        if parts.get("plan") != _fingerprint(self._plan) or len(parts["stages"]) != len(self._stages):
             raise CheckpointError("snapshot refused: it is of another plan")
-        self._now = parts["now"]
+        self._now, self._late_restored = parts["now"], parts["late"]
         for name, head in self.heads.items():
             head.core.restore(base64.b64decode(parts["heads"][name]))
             head.restore(
@@ -696,6 +749,20 @@ class StreamGraph:
             if kind != type(stage).__name__:
                 raise CheckpointError("snapshot refused: it is of another plan")
             stage.restore(decode(each))
+
+
+def _fingerprint(plan: Plan) -> list[Any]:
+    """What of a plan, beside what its cores do, says whether snapshots fit."""
+    return [
+        [] if plan.inputs is None else [plan.inputs.fingerprint(), *map(_fingerprint, plan.inputs.plans)],
+        list(plan.key),
+        [operator.fingerprint() for operator in plan.operators],
+        [
+            [stage.name, [operator.fingerprint() for operator in stage.operators], list(stage.key or ())]
+            for branch in plan.branches
+            for stage in branch.stages
+        ],
+    ]
 
 
 def _leading(operators: list[Operator]) -> tuple[list[Operator], Select | None, list[Operator]]:

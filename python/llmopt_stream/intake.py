@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .sources import Source
 
-__all__ = ["UNLIMITED", "Intake", "Step", "arrow_rows", "late_event"]
+__all__ = ["UNLIMITED", "Intake", "Step", "WithGap", "arrow_rows", "late_event"]
 
 UNLIMITED = 2**31
 """More records than any batch has."""
@@ -138,7 +138,7 @@ class Intake:
 
     def explain_record(self, record: Any) -> RecordExplanation:
         """What would become of a record if it came now. Changes nothing."""
-        wrapped = record if self._gap_of is None else _WithGap(record, self._gap_of)
+        wrapped = record if self._gap_of is None else WithGap(record, self._gap_of)
         return RecordExplanation.of(
             record, self.core.explain_record(wrapped), self._key_names, self._branches, self._lateness
         )
@@ -147,7 +147,7 @@ class Intake:
         """The results since the last call, branch by branch."""
         return [ResultTable(self.core.drain(index), branch=name) for index, name in enumerate(self._branches)]
 
-    def drain_stages(self) -> Iterator[tuple[Branch, ResultTable]]:
+    def drain_stages(self) -> Iterator[tuple[Branch, ResultTable | None, list[LateEvent]]]:
         """What has come out of stages that others follow: there are none."""
         return iter(())
 
@@ -210,7 +210,7 @@ class Intake:
             return  # which would settle the types of values
         before = self.records_in if self.collects_late else 0
         self.core.push_records(
-            records if self._gap_of is None else [_WithGap(record, self._gap_of) for record in records],
+            records if self._gap_of is None else [WithGap(record, self._gap_of) for record in records],
             partition,
         )
         self._hand_out(before, lambda position, _: records[position - before])
@@ -275,7 +275,8 @@ class Intake:
         def step(max_records: int = UNLIMITED) -> bool:
             before = self.records_in if self.collects_late else 0
             more = self.core.read_ndjson(reader, max_records)
-            self._hand_out(before, lambda _, index: json.loads(reader.record(index)))
+            if more:
+                self._hand_out(before, lambda _, index: json.loads(reader.record(index)))
             return more
 
         return step
@@ -341,7 +342,7 @@ def late_event(said: tuple[Any, ...], record: Any, key_names: Sequence[str], bra
     )
 
 
-class _WithGap:
+class WithGap:
     """A record, and under a name of its own what a callable says its session gap is."""
 
     def __init__(self, record: Any, gap_of: Callable[[Any], Any]) -> None:

@@ -348,7 +348,7 @@ class StreamOperators:
             plan = other._plan
             if len(plan.branches) > 1:
                 raise ConfigurationError(f"{of}: {plan.name!r} has several branches; take one stream")
-            if any(stage.sinks for stage in plan.branches[0].stages):
+            if any(stage.sinks or stage.side_output for stage in plan.branches[0].stages):
                 raise ConfigurationError(f"{of}: {plan.name!r} has sinks; say them behind the {of}")
             plans.append(plan)
         return tuple(plans)

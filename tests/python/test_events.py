@@ -55,3 +55,9 @@ def test_nan_in_a_key_equals_itself() -> None:
     assert len({key, same}) == 1
     assert key != ls.GroupingKey({"k": 1.0})
     assert ls.GroupingKey({"k": 1}) == {"k": 1.0}
+
+
+def test_true_is_another_key_than_one() -> None:
+    assert ls.GroupingKey({"k": True}) != ls.GroupingKey({"k": 1})
+    assert ls.GroupingKey({"k": 1.0}) == {"k": 1}
+    assert len({ls.GroupingKey({"k": value}) for value in (True, 1, 1.0, False, 0)}) == 4

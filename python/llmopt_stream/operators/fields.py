@@ -44,8 +44,16 @@ def _item(record: Any, name: str) -> Any:
 
 
 def key_of(record: Any, paths: Sequence[str]) -> GroupingKey:
-    """The key under these paths; null where there is none."""
-    return GroupingKey([(path, field_of(record, path)) for path in paths])
+    """The key under these paths; null where there is none. Numbers are their value, as keys of windows are.
+
+    >>> key_of({"model": "a", "size": 2.0}, ["model", "size", "region"])
+    GroupingKey({'model': 'a', 'size': 2, 'region': None})
+    """
+    return GroupingKey([(path, _key_value(field_of(record, path))) for path in paths])
+
+
+def _key_value(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**63 else value
 
 
 def key_order(values: Iterable[Any]) -> tuple[tuple[int, Any], ...]:

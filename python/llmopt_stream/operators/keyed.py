@@ -55,6 +55,10 @@ class _Counting(_KeyedWork):
             self._counts[key] = count = self._counts.get(key, 0) + 1
             out.add({**key, "count": count}, time, key)
 
+    def on_watermark(self, watermark: int, out: FlowWriter) -> None:
+        if watermark == END:
+            self._counts = {}
+
     def live(self) -> int:
         return len(self._counts)
 
@@ -135,7 +139,7 @@ class _Tracking(_KeyedWork):
             for first, last, views in self._sessions.get(key, ())
             if self._is_over(last)
         ]
-        for last, key, first, views in sorted(over, key=lambda each: (each[0], str(each[1]))):
+        for last, key, first, views in sorted(over, key=lambda each: (each[0], str(each[1]), repr(each[1]))):
             out.add(
                 {
                     "type": "session_end",

@@ -180,8 +180,9 @@ class Work:
         text = f"{name}({method}): {type(cause).__name__}: {cause}"
         error = PipelineError(text + ("" if record is None else f"; record {record!r}") + of)
         error.__cause__ = cause
-        at = self._records - 1 if position is None else position
-        event = ErrorEvent(error, name, method, key or GroupingKey(), (), record, at, context.branch)
+        if position is None and record is not None:
+            position = self._records - 1
+        event = ErrorEvent(error, name, method, key or GroupingKey(), (), record, position, context.branch)
         # Every record counts of its own.
         order = (self._records, context.branch_index, 1, context.place)
         context.failures.settle(event, order)

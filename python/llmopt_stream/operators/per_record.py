@@ -155,7 +155,9 @@ class Select(Operator):
         return "select"
 
     def describe(self) -> str:
-        return ", ".join(name if name == of else f"{name}={of!r}" for name, of in self.fields)
+        return ", ".join(
+            name if isinstance(of, str) and name == of else f"{name}={of!r}" for name, of in self.fields
+        )
 
     def expressions(self) -> list[Expression]:
         """What is computed, in order."""
@@ -192,6 +194,15 @@ class MapBatches(Operator):
         return _MappingBatches(self, context)
 
 
+def _shape(value: Any) -> Any:
+    """What says the Arrow type of a value; of a mapping also the order of its fields."""
+    if isinstance(value, Mapping):
+        return tuple((name, _shape(each)) for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return list, frozenset(map(_shape, value))
+    return type(value)
+
+
 class _MappingBatches(Work):
     _operator: MapBatches
 
@@ -211,7 +222,19 @@ class _MappingBatches(Work):
         return Flow(made, flow.times, [None] * len(made), flow.watermarks, flow.before)
 
     def _made_of(self, records: list[Any]) -> list[Any]:
-        table = self._pyarrow.Table.from_pylist([as_mapping(record) for record in records])
+        """Records of the same fields and types are a table, so that each row's types are its own."""
+        rows = [as_mapping(record) for record in records]
+        places: dict[Any, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(_shape(row), []).append(place)
+        made: list[Any] = [None] * len(rows)
+        for of_shape in places.values():
+            for place, each in zip(of_shape, self._made_of_rows([rows[at] for at in of_shape]), strict=True):
+                made[place] = each
+        return made
+
+    def _made_of_rows(self, rows: list[dict[str, Any]]) -> list[Any]:
+        table = self._pyarrow.Table.from_pylist(rows)
         made = self._pyarrow.table(self._operator.fn(table))
         if made.num_rows != table.num_rows:
             raise ValueError(

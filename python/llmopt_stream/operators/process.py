@@ -12,7 +12,7 @@ from typing import Any
 
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.events import GroupingKey
-from llmopt_stream.units import Time, duration_micros, time_micros, to_datetime
+from llmopt_stream.units import Time, duration_micros, duration_text, time_micros, to_datetime
 from llmopt_stream.watermarks import Watermark
 
 from .fields import key_of
@@ -39,7 +39,8 @@ class Process(Operator):
         return "process"
 
     def describe(self) -> str:
-        return f"{name_of(self.fn)} by {', '.join(self.key) or 'nothing'}"
+        lives = "" if self.ttl is None else f", state kept for {duration_text(self.ttl)}"
+        return f"{name_of(self.fn)} by {', '.join(self.key) or 'nothing'}{lives}"
 
     @property
     def uses_clock(self) -> bool:
@@ -82,7 +83,10 @@ class KeyContext:
         self._out.add(a_record(record), time, self.key)
 
     def set_timer(self, time: Time) -> None:
-        """Calls `on_timer` once the watermark has reached this event time; setting it twice is setting it once."""
+        """Calls `on_timer` once the watermark has reached this event time; setting it twice is setting it once.
+
+        At the end of the input every timer is called that was set before it, and none that is set then.
+        """
         self._work.set_timer(_EVENT, time_micros(time, "set_timer: time"), self.key)
 
     def delete_timer(self, time: Time) -> None:
@@ -115,11 +119,16 @@ class _Timers:
     def delete(self, time: int, key: GroupingKey) -> None:
         self._set.pop((time, key), None)
 
-    def take(self, until: int) -> tuple[int, GroupingKey] | None:
-        """The first one that is due."""
+    @property
+    def newest(self) -> int:
+        """The number of the one that was set last."""
+        return self._number
+
+    def take(self, until: int, newest: int | None = None) -> tuple[int, GroupingKey] | None:
+        """The first one that is due; with `newest`, of those up to it."""
         while self._heap and self._heap[0][0] <= until:
             time, number, key = heapq.heappop(self._heap)
-            if self._set.get((time, key)) == number:
+            if self._set.get((time, key)) == number and (newest is None or number <= newest):
                 del self._set[time, key]
                 return time, key
         return None
@@ -149,27 +158,29 @@ class ProcessWork(Work):
         self._name = name_of(operator.fn)
         self._states: dict[GroupingKey, StateStore] = {}
         self._timers = {_EVENT: _Timers(), _CLOCK: _Timers()}
-        self._expiries: list[tuple[int, int, GroupingKey]] = []
+        self._expiries = _Timers()
         self._now = 0
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
         key = key_of(record, self._operator.key)
         if self.attempt(lambda: hash(key), method="key", record=record) is None:
             return
-        self._call(lambda context: self._process(record, context), key, time, out, record)
+        now = min(self.watermark, END - 1)
+        self._call(lambda context: self._process(record, context), key, time, now, out, record)
 
     def _call(
         self,
         call: Callable[[KeyContext], Any],
         key: GroupingKey,
         time: int,
+        now: int,
         out: FlowWriter,
         record: Any = None,
         method: str = "",
     ) -> None:
-        state = self._states.get(key)
-        if state is None:
-            state = self._new_state()
+        """`now` is how far event time is for the key's state."""
+        state = self._states.get(key) or StateStore.of_stream(self._operator.ttl, now)
+        state.advance(now)
         context_out = FlowWriter(START)
         context = KeyContext(self, key, state, time, context_out)
 
@@ -190,18 +201,15 @@ class ProcessWork(Work):
         if done is not None:
             for each, at in zip(context_out.flow.records, context_out.flow.times, strict=True):
                 out.add(each, at, key)
-        if state.get_state():
-            self._states[key] = state
-            if (expires := state.next_expiry()) is not None:
-                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
-        else:
-            self._states.pop(key, None)
+        self._keep(key, state)
 
-    def _new_state(self) -> StateStore:
-        state = StateStore()
-        state._ttl = self._operator.ttl
-        state.advance(self.watermark)
-        return state
+    def _keep(self, key: GroupingKey, state: StateStore) -> None:
+        if not state.get_state():
+            self._states.pop(key, None)
+            return
+        self._states[key] = state
+        if (expires := state.next_expiry()) is not None:
+            self._expiries.set(expires, key)
 
     def set_timer(self, kind: str, time: int, key: GroupingKey) -> None:
         if self._on_timer is None:
@@ -213,30 +221,34 @@ class ProcessWork(Work):
 
     def on_watermark(self, watermark: int, out: FlowWriter) -> None:
         self._fire(_EVENT, watermark, out)
-        while self._expiries and self._expiries[0][0] <= watermark:
-            key = heapq.heappop(self._expiries)[2]
-            state = self._states.get(key)
-            if state is None:
-                continue
-            state.advance(watermark)
-            if not state.get_state():
-                del self._states[key]
-            elif (expires := state.next_expiry()) is not None:
-                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
+        if watermark == END:
+            self._forget()
+        while (due := self._expiries.take(watermark)) is not None:
+            key = due[1]
+            if (state := self._states.get(key)) is not None:
+                state.advance(watermark)
+                self._keep(key, state)
+
+    def _forget(self) -> None:
+        self._states = {}
+        self._expiries = _Timers()
+        self._timers = {_EVENT: _Timers(), _CLOCK: _Timers()}
 
     def on_processing_time(self, now: int, out: FlowWriter) -> None:
         self._now = now
         self._fire(_CLOCK, now, out)
 
     def _fire(self, kind: str, until: int, out: FlowWriter) -> None:
-        while (due := self._timers[kind].take(until)) is not None:
+        timers = self._timers[kind]
+        # At the end each timer has its turn; one that sets the next would never stop.
+        newest = timers.newest if until == END else None
+        while (due := timers.take(until, newest)) is not None:
             time, key = due
-            if (state := self._states.get(key)) is not None:
-                state.advance(min(self.watermark, END - 1))
             self._call(
                 partial(self._call_on_timer, time),
                 key,
                 time,
+                time if kind == _EVENT else min(self.watermark, END - 1),
                 out,
                 method=f"{self._name}.on_timer",
             )
@@ -257,12 +269,9 @@ class ProcessWork(Work):
     def set_state(self, state: Any) -> None:
         self._now, states, timers = state
         for fields, values in states:
-            key = GroupingKey(fields)
-            store = self._new_state()
+            store = StateStore.of_stream(self._operator.ttl, self.watermark)
             store.set_state(values, self.watermark)
-            self._states[key] = store
-            if (expires := store.next_expiry()) is not None:
-                heapq.heappush(self._expiries, (expires, len(self._expiries), key))
+            self._keep(GroupingKey(fields), store)
         for kind, each in timers.items():
             self._timers[kind].set_state(each)
 

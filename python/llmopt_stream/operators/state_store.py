@@ -8,6 +8,8 @@ from typing import Any
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.units import Duration, duration_micros
 
+from .flow import END, START
+
 __all__ = ["StateStore"]
 
 
@@ -35,6 +37,13 @@ class StateStore:
         self._values: dict[str, tuple[Any, int | None]] = {}
         self._now = 0
 
+    @classmethod
+    def of_stream(cls, ttl: int | None, watermark: int) -> StateStore:
+        """For a key of a stream with this watermark; `ttl` in microseconds."""
+        store = cls()
+        store._ttl, store._now = ttl, watermark
+        return store
+
     def get(self, name: str, default: Any = None) -> Any:
         """The value, or the default where there is none."""
         value, expires = self._values.get(name, (default, None))
@@ -43,7 +52,7 @@ class StateStore:
     def put(self, name: str, value: Any, *, ttl: Duration | None = None) -> None:
         """Remembers a value, for `ttl` if one is given here or for the store."""
         lives = self._ttl if ttl is None else duration_micros(ttl, "StateStore.put: ttl")
-        self._values[name] = (value, None if lives is None else self._now + lives)
+        self._values[name] = (value, None if lives is None else min(self._now + lives, END))
 
     def delete(self, name: str) -> None:
         """Forgets a value; nothing happens where there is none."""
@@ -54,8 +63,16 @@ class StateStore:
         return {name: self.get(name) for name in self._values if self._is_alive(name)}
 
     def advance(self, time: int) -> None:
-        """Event time, in microseconds; what has expired by then is forgotten. Going back is ignored."""
+        """Event time, in microseconds; what has expired by then is forgotten. Going back is ignored.
+
+        What was put before a stream had a watermark ages from the first one on.
+        """
         if time > self._now:
+            if self._now == START:
+                self._values = {
+                    name: (value, None if expires is None else min(time + expires - START, END))
+                    for name, (value, expires) in self._values.items()
+                }
             self._now = time
             for name in [name for name in self._values if not self._is_alive(name)]:
                 del self._values[name]
@@ -73,7 +90,7 @@ class StateStore:
         return [[name, value, expires] for name, (value, expires) in self._values.items()]
 
     def set_state(self, state: list[Any], now: int) -> None:
-        """Goes on from what get_state() gave."""
+        """Goes on from what get_state() gave, where event time is `now`."""
         self._values = {name: (value, expires) for name, value, expires in state}
         self._now = now
 

@@ -1,0 +1,302 @@
+"""However a stream is cut, and wherever a snapshot is taken and restored, operators give the same."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import llmopt_stream as ls
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from llmopt_stream.testing import PipelineHarness
+
+STREAM = ls.create_pipeline("stream").with_event_time("ts", unit="us").key_by("key")
+MEAN = ["count", "sum", "p50"]
+
+
+def records_of(seed: int, n: int = 120) -> list[dict[str, Any]]:
+    """Out of order by up to 20 µs, some late by much more; with keys, values and ids of every kind, or without."""
+    rng = random.Random(seed)
+    records = []
+    for at in range(n):
+        late = 200 if rng.random() < 0.05 else 0
+        record = {
+            "ts": at * 4 - rng.randrange(20) - late,
+            "key": rng.choice(["a", "b", "", "é", None, True, 1, 1.0, 2.5]),
+            "value": rng.choice([1, 2.5, -3, None, float("nan"), float("inf"), 7, 11]),
+            "id": rng.randrange(n // 3),
+            "tags": [rng.randrange(3) for _ in range(rng.randrange(3))],
+        }
+        for field in ("key", "value", "id"):
+            if rng.random() < 0.05:
+                del record[field]
+        records.append(record)
+    return records
+
+
+def micros(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
+
+
+def double(record: dict[str, Any]) -> dict[str, Any]:
+    value = record.get("value")
+    return {**record, "value": None if value is None else value * 2}
+
+
+def per_tag(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**record, "tag": tag, "n": place} for place, tag in enumerate(record["tags"])]
+
+
+def add_one(table: Any) -> Any:
+    if "id" not in table.column_names:
+        return table
+    return table.append_column("next", pc.add(table["id"], 1))
+
+
+class Alert:
+    """Emits the second value above 5 of a key, then is quiet until a timer; and says so when it goes off."""
+
+    def process(self, record: dict[str, Any], context: Any) -> Any:
+        value = record.get("value")
+        if value is None or not value > 5 or context.state.get("quiet"):
+            return None
+        seen = context.state.get("seen", 0) + 1
+        context.state.put("seen", seen, ttl="60us")
+        if seen < 2:
+            return None
+        context.state.put("quiet", True)
+        context.set_timer(micros(context.timestamp) + 30)
+        return {"alert": record["ts"], "value": value}
+
+    def on_timer(self, time: datetime, context: Any) -> Any:
+        context.state.delete("quiet")
+        return [{"over": micros(time), "value": 0.0, "seen": sorted(context.state.all())}]
+
+
+def step(record: dict[str, Any], context: Any) -> dict[str, Any]:
+    before = context.state.get("last")
+    context.state.put("last", record["ts"])
+    return {
+        **record,
+        "before": before,
+        "watermark": None if context.watermark is None else int(context.watermark),
+    }
+
+
+def fails_at_seven(record: dict[str, Any]) -> dict[str, Any]:
+    if record.get("value") == 7:
+        raise LookupError("seven")
+    return record
+
+
+WINDOWED = STREAM.with_tumbling_window("20us", allowed_lateness="15us").aggregate("value", MEAN)
+OTHER = ls.create_pipeline("other").with_event_time("ts", unit="us").filter(ls.col("value") > 0)
+
+PIPELINES: dict[str, ls.StreamPipelineBuilder] = {
+    "records": STREAM.filter(ls.col("value") > 0),
+    "map": STREAM.map(double),
+    "flat_map": STREAM.flat_map(per_tag),
+    "filter by a callable, then in the core": STREAM.filter(lambda r: r["ts"] % 3).filter(ls.col("id") < 20),
+    "map_batches": STREAM.map_batches(add_one),
+    "select": STREAM.select("ts", "key", half=ls.col("value") / 2, large=ls.col("value") > 4),
+    "select behind map": STREAM.map(double).select("key", "id", half=ls.col("value") / 2),
+    "deduplicate": STREAM.deduplicate(by="id", ttl="100us"),
+    "deduplicate, about": STREAM.deduplicate(by="id", ttl="100us", false_positive_rate=0.01),
+    "deduplicate behind map": STREAM.map(double).deduplicate(by="id", ttl="50us"),
+    "deduplicate before windows": STREAM.filter(ls.col("value") > 0)
+    .deduplicate(by="id", ttl="100us")
+    .with_sliding_window("30us", "10us", allowed_lateness="15us")
+    .aggregate("value", MEAN),
+    "map before windows": STREAM.map(double).with_session_window("6us").aggregate("value", MEAN),
+    "records of each key": STREAM.running_count(),
+    "sessions": STREAM.track_sessions("12us"),
+    "sessions in windows": STREAM.track_sessions("12us")
+    .key_by()
+    .with_tumbling_window("50us")
+    .aggregate("page_views", MEAN),
+    "process": STREAM.process(step),
+    "process with state that expires": STREAM.process(step, ttl="40us"),
+    "process with timers": STREAM.process(Alert),
+    "process with timers, in windows": STREAM.process(Alert).with_tumbling_window("40us").aggregate("value", MEAN),
+    "two stages": WINDOWED.key_by().with_tumbling_window("60us").aggregate("sum", MEAN),
+    "three stages": WINDOWED.key_by()
+    .with_tumbling_window("60us", allowed_lateness="10us")
+    .aggregate("sum", ["count", "max"])
+    .with_count_window(2, flush=True)
+    .aggregate("max", ["sum"]),
+    "results that are chosen": WINDOWED.filter(ls.col("count") > 1),
+    "results that are changed": WINDOWED.map(lambda pane: {"sum": pane["sum"], "at": pane["pane_timing"]}),
+    "sessions over early panes": STREAM.with_tumbling_window("20us")
+    .with_trigger(ls.AfterWatermark(early=ls.CountTrigger(2)))
+    .aggregate("value", ["count"])
+    .map(lambda pane: {"timing": pane["pane_timing"], "count": pane["count"]})
+    .key_by("timing")
+    .with_session_window("30us")
+    .aggregate("count", ["count", "sum"]),
+    "discarded panes": WINDOWED.with_accumulation("discarding").process(
+        lambda pane, context: {"n": pane["count"], "watermark": int(context.watermark)}
+    ),
+    "gaps by a callable": STREAM.map(double)
+    .with_session_window(lambda r: (len(r["tags"]) + 1) * 4e-6)
+    .aggregate("value", ["count"]),
+    "applied": STREAM.map(double)
+    .with_tumbling_window("20us")
+    .apply(lambda records: repr([r["value"] for r in records]), ["value"], name="values"),
+    "branches": STREAM.map(double)
+    .branch("all").filter(lambda r: r["ts"] % 2).with_tumbling_window("20us").aggregate("value", MEAN)
+    .branch("tagged").flat_map(per_tag).key_by("tag").with_tumbling_window("50us").aggregate("n", ["count"])
+    .branch("raw").deduplicate(by="id", ttl="50us"),
+    "failures": STREAM.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))
+    .map(fails_at_seven)
+    .with_tumbling_window("20us")
+    .aggregate("value", MEAN),
+}  # fmt: skip
+WITH_GENERATOR = ls.BoundedOutOfOrdernessWatermark("20us")
+
+Step = tuple[str, Any]
+
+
+def steps_of(records: list[Any], *, marks: bool, seed: int) -> list[Step]:
+    """Records one by one, with watermarks in between where they are explicit, and the end."""
+    rng = random.Random(seed)
+    steps: list[Step] = []
+    for record in records:
+        steps.append(("push", record))
+        if marks and rng.random() < 0.15:
+            steps.append(("mark", record["ts"] - rng.randrange(5, 25)))
+    return [*steps, ("end", None)]
+
+
+def take(harness: PipelineHarness, batch: list[Any], *, whole: str) -> None:
+    if whole == "one by one":
+        for record in batch:
+            harness.push(record)
+    else:
+        harness.push(batch)
+
+
+def observed(harness: PipelineHarness) -> list[Any]:
+    """Everything that has come out, exactly: the types of numbers too."""
+    return [
+        *map(repr, harness.drain()),
+        *map(repr, harness.drain_late()),
+        *(f"{event.error}; {event.position}" for event in harness.drain_errors()),
+    ]
+
+
+COUNTERS = (
+    "records_in", "aggregated", "late", "malformed", "filtered", "outside_windows", "unfired", "panes", "errors",
+    "malformed_by_kind", "live_keys",
+)  # fmt: skip
+
+
+def counters(harness: PipelineHarness) -> dict[str, Any]:
+    metrics = harness.metrics
+    return {name: metrics[name] for name in COUNTERS} | {
+        name: metrics.get(name) for name in ("delivered", "branches")
+    }
+
+
+def driven(
+    builder: ls.StreamPipelineBuilder, steps: list[Step], cuts: str, *, seed: int = 0, parallelism: int = 1
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """What comes out, branch by branch in the end, and the counters at each watermark."""
+    rng = random.Random(seed)
+    harness = PipelineHarness(builder, parallelism=parallelism)
+    batch: list[Any] = []
+    counted = []
+
+    def flush() -> None:
+        if batch:
+            take(harness, list(batch), whole=cuts)
+            batch.clear()
+
+    for kind, value in steps:
+        if kind == "push":
+            batch.append(value)
+            if cuts == "one by one" or (cuts != "whole" and rng.random() < 0.2):
+                flush()
+        else:
+            flush()
+            if kind == "mark":
+                harness.advance_watermark(value)
+            else:
+                harness.end_of_input()
+            counted.append(counters(harness))
+        if cuts == "restored" and rng.random() < 0.2:
+            flush()
+            harness = PipelineHarness.restore(builder, harness.snapshot(), parallelism=parallelism)
+    return observed(harness), counted
+
+
+@pytest.mark.parametrize("watermarks", ["explicit", "generated"])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_cuts_and_snapshots_change_nothing(name: str, watermarks: str) -> None:
+    builder = PIPELINES[name]
+    if watermarks == "generated":
+        builder = builder.with_watermark_generator(WITH_GENERATOR)
+    some = 0
+    for seed in range(2):
+        steps = steps_of(records_of(seed), marks=watermarks == "explicit", seed=seed)
+        expected = driven(builder, steps, "one by one")
+        some += len(expected[0])
+        for cuts in ("random", "whole", "restored"):
+            assert driven(builder, steps, cuts, seed=seed) == expected, (seed, cuts)
+        if "count" not in name:
+            assert driven(builder, steps, "random", seed=seed, parallelism=2) == expected, seed
+    assert some > 10
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_nothing_is_remembered_after_the_end(name: str) -> None:
+    harness = PipelineHarness(PIPELINES[name].with_watermark_generator(WITH_GENERATOR))
+    harness.push(records_of(5))
+    harness.end_of_input()
+    harness.drain()
+    assert (harness.metrics["live_keys"], harness.metrics["live_slices"]) == (0, 0)
+
+
+@pytest.mark.parametrize("parallelism", [1, 2, 4])
+@pytest.mark.parametrize(
+    "builder",
+    [
+        STREAM.filter(ls.col("value") > 0).deduplicate(by="id", ttl="100us"),
+        STREAM.deduplicate(by="id", ttl="100us").filter(ls.col("key").is_not_null()),
+        STREAM.filter(ls.col("value") < 7).filter(lambda r: r["ts"] % 3),
+    ],
+    ids=["filter and deduplicate", "deduplicate and filter", "two filters, one of them Python's"],
+)
+def test_every_record_is_counted_once(builder: ls.StreamPipelineBuilder, parallelism: int) -> None:
+    builder = builder.with_watermark_generator(WITH_GENERATOR).with_sliding_window("10us", "15us")
+    harness = PipelineHarness(builder.aggregate("value", ["count"]), parallelism=parallelism)
+    records = [*records_of(1, 400), {"ts": None, "value": 3, "key": "a"}, {"value": 3}]
+    harness.push(records)
+    harness.end_of_input()
+    metrics = harness.metrics
+    kinds = Counter({name: metrics[name] for name in COUNTERS[1:6]})
+    assert kinds.total() == metrics["records_in"] == len(records)
+    assert metrics["malformed"] == 2
+    assert all(kinds[name] for name in ("aggregated", "late", "filtered", "outside_windows"))
+
+
+@pytest.mark.parametrize(
+    "name", ["map", "map_batches", "select", "process with timers", "two stages", "branches"]
+)
+def test_arrow_batches_are_records(name: str) -> None:
+    """Rows have each column: null, where a record has none."""
+    builder = PIPELINES[name].with_watermark_generator(WITH_GENERATOR)
+    records = [
+        {"ts": r["ts"], "key": str(r.get("key")), "value": float(r.get("value") or 0), "id": r.get("id"), "tags": r["tags"]}
+        for r in records_of(7)
+    ]  # fmt: skip
+    by_rows, by_batch = PipelineHarness(builder), PipelineHarness(builder)
+    by_rows.push(records)
+    table = pa.Table.from_pylist(records)
+    by_batch.push_batch(table.slice(0, 31))
+    by_batch.push_batch(table.slice(31))
+    for harness in (by_rows, by_batch):
+        harness.end_of_input()
+    assert observed(by_batch) == observed(by_rows)
