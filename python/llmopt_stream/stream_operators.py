@@ -157,8 +157,10 @@ class StreamOperators:
         [1]
         """
         path = field_path(by, "deduplicate: by")
-        rate = false_positive_rate
-        if rate is not None and not 0 < rate < 1:
+        rate: Any = false_positive_rate
+        if rate is not None and (
+            isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1
+        ):
             raise ConfigurationError(
                 f"deduplicate: false_positive_rate: {rate!r} is not a share between 0 and 1"
             )
