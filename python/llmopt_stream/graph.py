@@ -538,13 +538,16 @@ class StreamGraph:
     @contextmanager
     def _whole_steps(self) -> Iterator[None]:
         """A step that fails may have changed some of the stages only: every further one is refused."""
-        if self._failure is not None:
-            raise PipelineError(f"the pipeline cannot go on after an error: {self._failure}")
+        self._refuse_if_failed()
         try:
             yield
         except Exception as error:
             self._failure = f"{type(error).__name__}: {error}"
             raise
+
+    def _refuse_if_failed(self) -> None:
+        if self._failure is not None:
+            raise PipelineError(f"the pipeline cannot go on after an error: {self._failure}")
 
     def advance_watermark(self, watermark: int) -> None:
         with self._whole_steps():
@@ -705,10 +708,7 @@ class StreamGraph:
 
     def snapshot(self) -> bytes:
         """Everything but late records and errors that were not taken."""
-        with self._whole_steps():
-            return self._snapshot()
-
-    def _snapshot(self) -> bytes:
+        self._refuse_if_failed()
         state = {
             "plan": _fingerprint(self._plan),
             "now": self._now,

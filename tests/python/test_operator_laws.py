@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import llmopt_stream as ls
@@ -300,3 +301,30 @@ def test_arrow_batches_are_records(name: str) -> None:
     for harness in (by_rows, by_batch):
         harness.end_of_input()
     assert observed(by_batch) == observed(by_rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_union_is_cut_and_restored_as_one_stream_is(seed: int) -> None:
+    builder = (
+        STREAM.map(double).union(OTHER).key_by("key").with_tumbling_window("20us").aggregate("value", MEAN)
+    )
+    builder = STREAM.with_watermark_generator(WITH_GENERATOR).union(builder).running_count()
+    rng = random.Random(seed)
+    inputs = ["0", "1.0", "1.1"]
+    turns = [(rng.choice(inputs), record) for record in records_of(seed)]
+
+    def seen(*, most: int, restores: bool) -> tuple[list[Any], dict[str, Any]]:
+        harness = PipelineHarness(builder)
+        for name, group in groupby(turns, key=lambda turn: turn[0]):
+            records = [record for _, record in group]
+            for first in range(0, len(records), most):
+                harness.push(records[first : first + most], input=name)
+            if restores:
+                harness = PipelineHarness.restore(builder, harness.snapshot())
+        harness.end_of_input()
+        return observed(harness), counters(harness)
+
+    expected = seen(most=1, restores=False)
+    assert len(expected[0]) > 10
+    assert seen(most=100, restores=False) == expected
+    assert seen(most=2, restores=True) == expected

@@ -349,6 +349,18 @@ def test_a_timer_that_sets_the_next_one_stops_at_the_end() -> None:
     assert harness.metrics["live_keys"] == 0
 
 
+def test_a_snapshot_that_cannot_be_taken_changes_nothing() -> None:
+    def keeps(record: dict[str, Any], context: Any) -> dict[str, Any]:
+        context.state.put("record", object() if record["ts"] == 1 else record["ts"])
+        return {"n": len(context.state)}
+
+    harness = driven(STREAM.process(keeps), record(1))
+    with pytest.raises(ls.CheckpointError, match="object"):
+        harness.snapshot()
+    harness.push(record(2))
+    assert data(PipelineHarness.restore(STREAM.process(keeps), harness.snapshot())) == [{"n": 1}, {"n": 1}]
+
+
 def test_a_state_store_alone() -> None:
     store = ls.StateStore()
     store.put("a", 1)
