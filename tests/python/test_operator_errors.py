@@ -88,6 +88,15 @@ def test_what_failed_is_left_out_and_told(name: str, policy: ls.ErrorPolicy) -> 
     assert (first.method, second.position) == (OPERATORS[name][1][len(name) + 1 : -1], 3)
 
 
+def test_errors_that_were_not_taken_are_restored_as_they_are() -> None:
+    builder = STREAM.map(no_seven).with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))
+    harness = pushed(builder)
+    errors = PipelineHarness.restore(builder, harness.snapshot()).drain_errors()
+    assert [(type(each.error), each.to_json()) for each in errors] == [
+        (ls.PipelineError, each.to_json()) for each in harness.drain_errors()
+    ]
+
+
 def test_a_call_that_succeeds_at_a_later_attempt_has_not_failed() -> None:
     calls = []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.error_policy import ErrorEvent
-from llmopt_stream.errors import AggregationError, CheckpointError, ConfigurationError
+from llmopt_stream.errors import AggregationError, CheckpointError, ConfigurationError, PipelineError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.exact_json import decode, encode
 from llmopt_stream.executor import executor_of
@@ -202,7 +202,7 @@ def _encode_error(order: Order, event: ErrorEvent) -> list[Any]:
     failed = f"{event.aggregator}.{event.method} that failed"
     return [
         list(order),
-        str(event.error),
+        [isinstance(event.error, PipelineError), str(event.error)],
         event.aggregator,
         event.method,
         encode(event.key.items(), f"{failed}: key"),
@@ -214,9 +214,9 @@ def _encode_error(order: Order, event: ErrorEvent) -> list[Any]:
 
 
 def _decode_error(encoded: list[Any]) -> tuple[Order, ErrorEvent]:
-    order, error, aggregator, method, key, windows, value, position, branch = encoded
+    order, (of_operator, error), aggregator, method, key, windows, value, position, branch = encoded
     event = ErrorEvent(
-        AggregationError(error),
+        PipelineError(error) if of_operator else AggregationError(error),
         aggregator,
         method,
         GroupingKey(decode(key)),
