@@ -20,6 +20,7 @@ from .operators.lookup_table import LookupTable, RefreshingTable, matching_of
 from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
 from .operators.process import Process, ttl_of
+from .operators.ranking import TopN
 from .units import Duration, duration_micros
 from .windows import WindowAssigner
 
@@ -209,6 +210,43 @@ class StreamOperators:
         if not self._key:
             raise ConfigurationError("track_sessions: of whom? say it by .key_by(field) before")
         return self._with(TrackSessions(self._key, _positive(timeout, "track_sessions: timeout")))
+
+    def top_n(self, n: int, *, by: str, per: str | Sequence[str] = (), ascending: bool = False) -> Self:
+        """Behind a window and what it aggregates: of the results of one window, the same start and end, the n with
+        the greatest result `by` (the least, `ascending`), and their `rank` from 1. With `per`, fields of the key, as
+        many of each of their values. Results that are equal are in the order of their keys; those whose `by` is null,
+        NaN or no number have no rank.
+
+        The ranking comes out when the window is complete. Where a late record makes the window fire again and
+        changes one of the first n, the whole ranking of its group comes out again: `pane.timing` is "late", and
+        `pane.index` how many of it came before. Results are kept as long as their window can fire again;
+        of a window that cannot, only n of each group.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = (
+        ...     create_pipeline().with_event_time("t", unit="s").key_by("model").with_tumbling_window("1m")
+        ...     .aggregate("ms", ["p99"]).top_n(2, by="p99")
+        ... )
+        >>> session = builder.open()
+        >>> records = [{"t": 1, "model": "a", "ms": 10}, {"t": 2, "model": "b", "ms": 30}, {"t": 3, "model": "c", "ms": 20}]
+        >>> panes = session.push(records) + session.flush()
+        >>> [(pane.key["model"], pane.results) for pane in panes]
+        [('b', {'p99': 30.0, 'rank': 1}), ('c', {'p99': 20.0, 'rank': 2})]
+        """
+        branch = self._branch
+        is_behind = branch.window is None and branch.upstream is not None and branch.key is None
+        if is_behind and all(isinstance(each, Filter | Where) for each in branch.operators):
+            stage, is_filtered = branch.upstream, True
+        else:
+            stage, is_filtered = branch, False
+        if stage is None or stage.window is None:
+            raise ConfigurationError(
+                "top_n: it ranks the results of a window: say it directly behind one and what it aggregates; only "
+                "filters may come between"
+            )
+        return self._with(
+            TopN.of(stage, self._key, n, by=by, per=per, ascending=ascending, is_filtered=is_filtered)
+        )
 
     # Several streams
 
