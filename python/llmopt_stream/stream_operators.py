@@ -21,6 +21,7 @@ from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
 from .operators.process import Process, ttl_of
 from .operators.ranking import TopN
+from .operators.trending import Trending
 from .units import Duration, duration_micros
 from .windows import WindowAssigner
 
@@ -210,6 +211,57 @@ class StreamOperators:
         if not self._key:
             raise ConfigurationError("track_sessions: of whom? say it by .key_by(field) before")
         return self._with(TrackSessions(self._key, _positive(timeout, "track_sessions: timeout")))
+
+    def trending(
+        self,
+        *,
+        half_life: Duration = "1m",
+        top: int = 10,
+        window: Duration = "5m",
+        drop_below: float = 0.1,
+        capacity: int | None = None,
+    ) -> Self:
+        """At the end of each `window` of event time the `top` keys that there were most records of lately.
+
+        A record scores 1 at its time and half as much one `half_life` later; the score of a key is the sum. What
+        comes out is the key's fields with `rank`, `score` and `window_end`, at that time - 1 µs, in the order of
+        rank; of equal scores, of the keys. Windows are aligned to the epoch, those without records between
+        others are ranked too. At the input's end the last one is that of the latest record.
+
+        A record counts from the end of its own window on, in whatever order records come. One whose window is
+        complete already is counted as late, and counts from the next one on. A key whose score at the end of a
+        window is less than `drop_below` is forgotten: its records until then count no more.
+
+        Of more than `capacity` keys (10 · top, at least 1000, unless said otherwise) scores may be too great, by at
+        most the sum of all scores / capacity; where they may, `error` says by how much at most. Twice as many keys
+        are kept, and as many for each window that is not complete.
+
+        Cormode, Shkapenyuk, Srivastava and Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems",
+        ICDE 2009; Metwally, Agrawal and El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data
+        Streams", ICDT 2005.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = (
+        ...     create_pipeline().with_event_time("t", unit="s").key_by("topic")
+        ...     .trending(half_life="30s", window="1m", top=2)
+        ... )
+        >>> session = builder.open()
+        >>> records = [{"t": 0, "topic": "a"}, {"t": 0, "topic": "a"}, {"t": 30, "topic": "b"}, {"t": 30, "topic": "c"}]
+        >>> events = session.push(records) + session.flush()
+        >>> [(event.data["topic"], event.data["rank"], event.data["score"]) for event in events]
+        [('a', 1, 0.5), ('b', 2, 0.5)]
+        """
+        counters = max(1000, 10 * top) if capacity is None and type(top) is int else capacity
+        return self._with(
+            Trending(
+                self._key,
+                _positive(half_life, "trending: half_life"),
+                top,
+                _positive(window, "trending: window"),
+                drop_below,
+                counters,  # type: ignore[arg-type]
+            )
+        )
 
     def top_n(self, n: int, *, by: str, per: str | Sequence[str] = (), ascending: bool = False) -> Self:
         """Behind a window and what it aggregates: of the results of one window, the same start and end, the n with
