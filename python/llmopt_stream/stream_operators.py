@@ -20,6 +20,8 @@ from .operators.lookup_table import LookupTable, RefreshingTable, matching_of
 from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
 from .operators.process import Process, ttl_of
+from .operators.ranking import TopN
+from .operators.trending import Trending
 from .units import Duration, duration_micros
 from .windows import WindowAssigner
 
@@ -211,6 +213,94 @@ class StreamOperators:
         if not self._key:
             raise ConfigurationError("track_sessions: of whom? say it by .key_by(field) before")
         return self._with(TrackSessions(self._key, _positive(timeout, "track_sessions: timeout")))
+
+    def trending(
+        self,
+        *,
+        half_life: Duration = "1m",
+        top: int = 10,
+        window: Duration = "5m",
+        drop_below: float = 0.1,
+        capacity: int | None = None,
+    ) -> Self:
+        """At the end of each `window` of event time the `top` keys that there were most records of lately.
+
+        A record scores 1 at its time and half as much one `half_life` later; the score of a key is the sum. What
+        comes out is the key's fields with `rank`, `score` and `window_end`, at that time - 1 µs, in the order of
+        rank; of equal scores, of the keys. Windows are aligned to the epoch, those without records between
+        others are ranked too. At the input's end the last one is that of the latest record.
+
+        A record counts from the end of its own window on, in whatever order records come. One whose window is
+        complete already is counted as late, and counts from the next one on. A key whose score at the end of a
+        window is less than `drop_below` is forgotten: its records until then count no more.
+
+        Of more than `capacity` keys (10 · top, at least 1000, unless said otherwise) scores may be too great, by at
+        most the sum of all scores / capacity; where they may, `error` says by how much at most. Twice as many keys
+        are kept, and as many for each window that is not complete.
+
+        Cormode, Shkapenyuk, Srivastava and Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems",
+        ICDE 2009; Metwally, Agrawal and El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data
+        Streams", ICDT 2005.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = (
+        ...     create_pipeline().with_event_time("t", unit="s").key_by("topic")
+        ...     .trending(half_life="30s", window="1m", top=2)
+        ... )
+        >>> session = builder.open()
+        >>> records = [{"t": 0, "topic": "a"}, {"t": 0, "topic": "a"}, {"t": 30, "topic": "b"}, {"t": 30, "topic": "c"}]
+        >>> events = session.push(records) + session.flush()
+        >>> [(event.data["topic"], event.data["rank"], event.data["score"]) for event in events]
+        [('a', 1, 0.5), ('b', 2, 0.5)]
+        """
+        counters = max(1000, 10 * top) if capacity is None and type(top) is int else capacity
+        return self._with(
+            Trending(
+                self._key,
+                _positive(half_life, "trending: half_life"),
+                top,
+                _positive(window, "trending: window"),
+                drop_below,
+                counters,  # type: ignore[arg-type]
+            )
+        )
+
+    def top_n(self, n: int, *, by: str, per: str | Sequence[str] = (), ascending: bool = False) -> Self:
+        """Behind a window and what it aggregates: of the results of one window, the same start and end, the n with
+        the greatest result `by` (the least, `ascending`), and their `rank` from 1. With `per`, fields of the key, as
+        many of each of their values. Results that are equal are in the order of their keys; those whose `by` is null,
+        NaN or no number have no rank.
+
+        The ranking comes out when the window is complete. Where a late record makes the window fire again and
+        changes one of the first n, the whole ranking of its group comes out again: `pane.timing` is "late", and
+        `pane.index` how many of it came before. Results are kept as long as their window can fire again;
+        of a window that cannot, only n of each group.
+
+        >>> from llmopt_stream import create_pipeline
+        >>> builder = (
+        ...     create_pipeline().with_event_time("t", unit="s").key_by("model").with_tumbling_window("1m")
+        ...     .aggregate("ms", ["p99"]).top_n(2, by="p99")
+        ... )
+        >>> session = builder.open()
+        >>> records = [{"t": 1, "model": "a", "ms": 10}, {"t": 2, "model": "b", "ms": 30}, {"t": 3, "model": "c", "ms": 20}]
+        >>> panes = session.push(records) + session.flush()
+        >>> [(pane.key["model"], pane.results) for pane in panes]
+        [('b', {'p99': 30.0, 'rank': 1}), ('c', {'p99': 20.0, 'rank': 2})]
+        """
+        branch = self._branch
+        is_behind = branch.window is None and branch.upstream is not None and branch.key is None
+        if is_behind and all(isinstance(each, Filter | Where) for each in branch.operators):
+            stage, is_filtered = branch.upstream, True
+        else:
+            stage, is_filtered = branch, False
+        if stage is None or stage.window is None:
+            raise ConfigurationError(
+                "top_n: it ranks the results of a window: say it directly behind one and what it aggregates; only "
+                "filters may come between"
+            )
+        return self._with(
+            TopN.of(stage, self._key, n, by=by, per=per, ascending=ascending, is_filtered=is_filtered)
+        )
 
     # Several streams
 
