@@ -1,4 +1,4 @@
-"""Click analytics in one pass: clicks per page and minute, and sessions of users.
+"""Click analytics in one pass: clicks per page and minute, sessions of users, and trending pages.
 
     python examples/click_analytics.py --clicks 5000 --seed 7
 
@@ -40,7 +40,7 @@ def clicks(count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
         yield click
 
 
-def analytics(page_clicks: ls.Sink, sessions: ls.Sink) -> ls.StreamPipelineBuilder:
+def analytics(page_clicks: ls.Sink, sessions: ls.Sink, trending: ls.Sink) -> ls.StreamPipelineBuilder:
     """What is computed of clicks: each branch has a key and a sink of its own."""
     return (
         ls.create_pipeline("click-analytics")
@@ -55,6 +55,10 @@ def analytics(page_clicks: ls.Sink, sessions: ls.Sink) -> ls.StreamPipelineBuild
         .key_by("user_id")
         .track_sessions("30m")
         .with_sink(sessions)
+        .branch("trending")
+        .key_by("page_url")
+        .trending(half_life="1m", top=3, window="5m")
+        .with_sink(trending)
     )
 
 
@@ -65,9 +69,9 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    page_clicks, sessions = ls.CollectSink(), ls.CollectSink()
+    page_clicks, sessions, trending = ls.CollectSink(), ls.CollectSink(), ls.CollectSink()
     source = ls.IterableSource(clicks(args.clicks, args.seed))
-    print(analytics(page_clicks, sessions).with_source(source).build().run())
+    print(analytics(page_clicks, sessions, trending).with_source(source).build().run())
 
     print("\nthe busiest minutes")
     busiest = sorted(page_clicks.results, key=lambda pane: -pane.results["count"])[:5]
@@ -78,6 +82,11 @@ def main() -> None:
     longest = sorted((event.data for event in sessions.results), key=lambda session: -session["duration"])[:5]
     for session in longest:
         print(f"  {session['user_id']}  {session['duration'] / 60:>5.1f} min, {session['page_views']} pages")
+
+    print("\ntrending at the end")
+    for event in trending.results[-3:]:
+        page = event.data
+        print(f"  {page['rank']}. {page['page_url']:<16} {page['score']:.2f} at {page['window_end']:%H:%M}")
 
 
 if __name__ == "__main__":

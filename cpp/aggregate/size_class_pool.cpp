@@ -81,8 +81,7 @@ SizeClassPool::Page* SizeClassPool::add_page(std::size_t size_class) {
     }
     const std::size_t blocks = (source.page_bytes - sizeof(Page)) / class_size;
     std::byte* const first = begin + sizeof(Page);
-    Page* const page =
-        ::new (begin) Page{nullptr, nullptr, nullptr, first, first + blocks * class_size, 0};
+    Page* const page = ::new (begin) Page{nullptr, nullptr, nullptr, first, first + blocks * class_size, 0};
     link(page, size_class);
     return page;
 }

@@ -41,8 +41,8 @@ def test_examples_run_as_scripts(path: Path) -> None:
 def test_click_analytics_counts_clicks_and_tracks_sessions(seed: int) -> None:
     module = example("click_analytics")
     clicks = list(module.clicks(4000, seed))
-    page_clicks, sessions = ls.CollectSink(), ls.CollectSink()
-    builder = module.analytics(page_clicks, sessions).with_source(ls.IterableSource(clicks))
+    page_clicks, sessions, trending = ls.CollectSink(), ls.CollectSink(), ls.CollectSink()
+    builder = module.analytics(page_clicks, sessions, trending).with_source(ls.IterableSource(clicks))
     summary = builder.build().run()
 
     expected = Counter((minute_of(click), click["page_url"]) for click in clicks)
@@ -72,6 +72,19 @@ def test_click_analytics_counts_clicks_and_tracks_sessions(seed: int) -> None:
                 of_session.append(time)
     tracked.sort(key=lambda each: each[:2])
     assert [(event.timestamp, event.key["user_id"], event.data) for event in sessions.results] == tracked
+
+    by_window = defaultdict(list)
+    for event in trending.results:
+        by_window[event.data["window_end"]].append(event.data)
+    assert len(by_window) > 60
+    for end, ranked in by_window.items():
+        scores: dict[str, float] = defaultdict(float)
+        for click in clicks:
+            if (age := end - datetime.fromisoformat(click["timestamp"])) > timedelta(0):
+                scores[click["page_url"]] += 0.5 ** (age / timedelta(minutes=1))
+        best = sorted(scores, key=lambda page: -scores[page])[:3]
+        assert [(page["rank"], page["page_url"]) for page in ranked] == list(enumerate(best, 1))
+        assert [page["score"] for page in ranked] == pytest.approx([scores[page] for page in best], abs=1e-6)
     assert len(tracked) > len(times)
     assert (summary.records_in, summary.late, summary.errors) == (4000, 0, 0)
 
