@@ -112,3 +112,32 @@ def test_cost_alerts_come_once_per_tenant_and_cool_down(seed: int) -> None:
     assert len(expected) > 10
     assert summary.filtered == len(calls) - len(once)
     assert summary.aggregated == len(once)
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_enriched_slo_counts_each_call_once_against_its_own_objective(seed: int) -> None:
+    module = example("enriched_slo")
+    calls = list(module.calls(3000, seed))
+    sink = ls.CollectSink()
+    summary = module.objectives(sink).with_source(ls.IterableSource(calls)).build().run()
+
+    contracts = {each["tenant"]: each for each in module.CONTRACTS}
+    once = {call["id"]: call for call in calls}
+    assert len(once) == 3000 < len(calls)
+    expected = defaultdict(list)
+    for call in once.values():
+        if contract := contracts.get(call["tenant"]):
+            expected[minute_of(call), contract["tier"]].append(
+                (call["ms"], call["ms"] <= contract["objective_ms"])
+            )
+    found = {
+        (pane.window.start, pane.key["tier"]): (pane.results["count"], pane.results["met_average"])
+        for pane in sink.results
+    }
+    assert found == {
+        key: (len(of_key), pytest.approx(sum(met for _, met in of_key) / len(of_key)))
+        for key, of_key in expected.items()
+    }
+    assert len(sink.results) == len(expected)
+    unknown = sum(call["tenant"] == "unknown" for call in once.values())
+    assert summary.filtered == len(calls) - len(once) + unknown
