@@ -34,6 +34,8 @@ class Branch:
 
     name: str = ""
     late_events: LateEventHandler | None = None
+    late_of: str | None = None
+    """The branch whose late records are those of this one; None where they are those of the stream."""
     upstream: Branch | None = None
     """The stage whose panes are the records of this one; None where they are those of the stream."""
     operators: tuple[Operator, ...] = ()
@@ -67,7 +69,8 @@ class Branch:
     @property
     def is_plain(self) -> bool:
         """Whether it is a window over the records of the stream as they are."""
-        return self.window is not None and self.upstream is None and not self.operators and self.key is None
+        of_stream = self.upstream is None and self.late_of is None
+        return self.window is not None and of_stream and not self.operators and self.key is None
 
     @property
     def stages(self) -> tuple[Branch, ...]:

@@ -332,10 +332,13 @@ class StreamPipelineBuilder(StreamOperators):
             changes["forget_after"] = duration_micros(forget_after, "across_windows: forget_after")
         return self._but_branch(**changes)
 
-    def branch(self, name: str) -> StreamPipelineBuilder:
-        """Starts another branch of the stream, with windows, trigger, aggregates, late records and sinks of
-        its own; what is said of them from here on is said of it. Source, event time, watermark and key are
-        the same for all, and the input is read once.
+    def branch(self, name: str, *, late_of: str | None = None) -> StreamPipelineBuilder:
+        """Starts another branch of the stream, with operators, key, windows, trigger, aggregates, late records and sinks
+        of its own; what is said of them from here on is said of it. Source, event time, watermark and what was said
+        before the first are the same for all, and the input is read once. Branches of one key that only have windows
+        run in C++ all through.
+
+        With `late_of`, the name of a branch before, its records are those that came too late for that one's window.
 
         >>> from llmopt_stream import CollectSink
         >>> minutes, hours = CollectSink(), CollectSink()
@@ -355,7 +358,9 @@ class StreamPipelineBuilder(StreamOperators):
             )
         if name in self._plan.branch_names():
             raise ConfigurationError(f"branch: name: there is a branch {name!r} already")
-        return self._but(branches=(*before, Branch(name)))
+        if late_of is not None and late_of not in [branch.name for branch in before]:
+            raise ConfigurationError(f"branch: late_of: {late_of!r} is none of the branches before it")
+        return self._but(branches=(*before, Branch(name, late_of=late_of)))
 
     def with_options(
         self,

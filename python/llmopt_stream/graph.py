@@ -155,14 +155,26 @@ class _WindowStage(_Stage):
     """Windows over records that are Python's."""
 
     def __init__(
-        self, of_stage: Plan, branch: Branch, *, collect_late: bool, failures: Failures, keeps_panes: bool
+        self,
+        of_stage: Plan,
+        branch: Branch,
+        *,
+        collect_late: bool,
+        streams_late: bool,
+        failures: Failures,
+        keeps_panes: bool,
     ) -> None:
         super().__init__()
         self.branch = branch
-        self.core = of_stage.core(collect_late=collect_late, watermark=None, failures=failures)
+        # Late records cost nothing where nobody asks for them.
+        self.core = of_stage.core(
+            collect_late=collect_late or streams_late, watermark=None, failures=failures
+        )
         self.table: ResultTable | None = None
         """What has come out and was not taken, where it goes elsewhere than to the next stage."""
-        self._collect_late = collect_late or branch.side_output is not None
+        self._keeps_late = collect_late or branch.side_output is not None
+        self.next_of_late: list[Callable[[Flow], None]] = []
+        """Who takes the late records as a stream."""
         self._key_names = of_stage.key
         self._keeps_panes = keeps_panes
         self._by_clock = branch.spec.time == "processing"
@@ -179,13 +191,18 @@ class _WindowStage(_Stage):
 
     def take(self, flow: Flow) -> None:
         out = FlowWriter(self._reached, self._lateness)
+        late = FlowWriter(self._watermark)
         self._advance(flow.before, out)
+        late.mark(flow.before)
         for first in range(0, len(flow), _CHUNK):
-            self._push(flow, first, out)
+            self._push(flow, first, out, late)
         self._advance(flow.after, out)
+        late.mark(flow.after)
         self.hand_on(out.flow)
+        for take in self.next_of_late:
+            take(late.flow)
 
-    def _push(self, flow: Flow, first: int, out: FlowWriter) -> None:
+    def _push(self, flow: Flow, first: int, out: FlowWriter, late: FlowWriter) -> None:
         records = flow.records[first : first + _CHUNK]
         watermarks = flow.watermarks[first : first + _CHUNK]
         before = self._taken()
@@ -198,10 +215,14 @@ class _WindowStage(_Stage):
         if watermarks[-1] == END:
             self.core.advance_watermark(END)  # which ends count windows too
         self._newest = max(self._newest, *flow.times[first : first + _CHUNK])
-        if self._collect_late:
-            for said in self.core.take_late(0):
-                self.late.append(late_event(said, records[said[1]], self._key_names, self.branch.name))
         started = self._watermark if first == 0 else flow.watermarks[first - 1]
+        if self._keeps_late or self.next_of_late:
+            for said in self.core.take_late(0):
+                event = late_event(said, records[said[1]], self._key_names, self.branch.name)
+                if self._keeps_late:
+                    self.late.append(event)
+                late.mark(watermarks[said[1] - 1] if said[1] else started)
+                late.add(event.event, said[2], event.key)
 
         def place(fired_at: int) -> tuple[int, int]:
             """The time of the record that made a pane fire, and the watermark before it."""
@@ -481,6 +502,7 @@ class StreamGraph:
             of_stage,
             alone,
             collect_late=self._collect_late,
+            streams_late=any(each.stages[0].late_of == branch.name for each in plan.branches),
             failures=self.failures,
             keeps_panes=keeps_panes,
         )
@@ -499,6 +521,8 @@ class StreamGraph:
         del index
         key = plan.key
         last: _WindowStage | None = None
+        if (late_of := branch.stages[0].late_of) is not None:
+            connect = self._window_of(late_of).next_of_late.append
         for stage in branch.stages:
             key = key if stage.key is None else stage.key
             connect = self._operators(plan, list(stage.operators), connect, context)
@@ -515,6 +539,15 @@ class StreamGraph:
         connect(output.take)
         self._stages.append(output)
         return output
+
+    def _window_of(self, name: str) -> _WindowStage:
+        """The last window of a branch."""
+        windows = [stage for stage in self._windows if stage.branch.name == name]
+        if not windows:
+            raise ConfigurationError(
+                f"branch: late_of: branch {name!r} has no window that records could miss"
+            )
+        return windows[-1]
 
     # Driving, as an Intake
 

@@ -244,7 +244,9 @@ class Plan:
         stages: list[_Stage] = []
         for branch in self.branches:
             if branch.name:
-                stages.append((f"branch {branch.name!r}", "", ""))
+                late_of = branch.stages[0].late_of
+                of = "" if late_of is None else f", of the late records of {late_of!r}"
+                stages.append((f"branch {branch.name!r}{of}", "", ""))
             for stage in branch.stages:
                 if stage.upstream is not None:
                     stages.append(("then, of results", "", ""))

@@ -444,3 +444,41 @@ def test_late_records_that_were_not_taken_are_restored_in_their_order() -> None:
     assert [(event.branch, event.position) for event in whole.drain_late()] == [
         (event.branch, event.position) for event in parts.drain_late()
     ] == [(branch, position) for branch in ("tens", "ones") for position in range(3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("pushed_at_once", [True, False])
+def test_late_records_are_a_stream_of_their_own(pushed_at_once: bool) -> None:
+    builder = (
+        ls.create_pipeline()
+        .with_event_time("ts", unit="s")
+        .with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("0s"))
+        .branch("tens")
+        .with_tumbling_window("10s")
+        .aggregate("v", ["sum"])
+        .branch("missed", late_of="tens")
+        .map(lambda record: {"missed": record["v"]})
+    )
+    records = [{"ts": ts, "v": ts} for ts in (1, 12, 3, 25, 14, 26)]
+    harness = PipelineHarness(builder)
+    for batch in [records] if pushed_at_once else [[record] for record in records]:
+        harness.push(batch)
+        harness = PipelineHarness.restore(builder, harness.snapshot())
+    harness.end_of_input()
+    panes, missed = [], []
+    for each in harness.drain():
+        (panes if isinstance(each, ls.AggregationResult) else missed).append(each)
+    assert [pane.results for pane in panes] == [{"sum": 1.0}, {"sum": 12.0}, {"sum": 51.0}]
+    assert [(event.data, event.timestamp.second) for event in missed] == [
+        ({"missed": 3}, 3),
+        ({"missed": 14}, 14),
+    ]
+    assert [late.event["v"] for late in harness.drain_late()] == [3, 14]
+    assert "branch 'missed', of the late records of 'tens'" in builder.explain()
+
+
+def test_late_records_are_of_a_branch_with_a_window() -> None:
+    builder = ls.create_pipeline().branch("all")
+    with pytest.raises(ls.ConfigurationError, match="late_of: 'none' is none of the branches"):
+        builder.branch("missed", late_of="none")
+    with pytest.raises(ls.ConfigurationError, match="late_of: branch 'all' has no window"):
+        builder.branch("missed", late_of="all").open()
