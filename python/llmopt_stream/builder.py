@@ -68,12 +68,14 @@ class StreamPipelineBuilder(StreamOperators):
             raise ConfigurationError(
                 f"with_source: {source!r} is not a Source; expected FileSource, ArrowSource, IterableSource or one of yours"
             )
+        self._check_has_source("with_source")
         return self._but(source=source)
 
     def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
         """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";
         without one, numbers are microseconds, and such as would lie before 1990 are refused.
         """
+        self._check_has_source("with_event_time")
         unit = checked_unit(unit, "with_event_time: unit")
         return self._but(time_field=field_path(field, "with_event_time"), time_unit=unit)
 
@@ -92,7 +94,14 @@ class StreamPipelineBuilder(StreamOperators):
                 f"with_watermark_generator: {generator!r} is not a WatermarkGenerator; expected "
                 "BoundedOutOfOrdernessWatermark(duration), PeriodicWatermarkGenerator or a subclass of WatermarkGenerator"
             )
+        self._check_has_source("with_watermark_generator")
         return self._but(watermark=generator)
+
+    def _check_has_source(self, of: str) -> None:
+        if self._plan.inputs is not None:
+            raise ConfigurationError(
+                f"{of}: behind a {self._plan.inputs.name} records come from its inputs; say it of each of them"
+            )
 
     def with_late_event_handler(self, handler: LateEventHandler) -> StreamPipelineBuilder:
         """How long windows take late records, and where later ones go."""

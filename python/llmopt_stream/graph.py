@@ -20,7 +20,7 @@ from .intake import UNLIMITED, Intake, Step, WithGap, late_event
 from .operators.fields import key_of
 from .operators.flow import END, START, Flow, FlowWriter
 from .operators.operator import Context, Operator, Work
-from .operators.panes import PaneRecord
+from .operators.panes import PaneRecord, plain
 from .operators.per_record import Select
 from .operators.several import SeveralWork
 from .results import AggregationResult, ResultTable
@@ -218,7 +218,7 @@ class _WindowStage(_Stage):
         started = self._watermark if first == 0 else flow.watermarks[first - 1]
         if self._keeps_late or self.next_of_late:
             for said in self.core.take_late(0):
-                event = late_event(said, records[said[1]], self._key_names, self.branch.name)
+                event = late_event(said, plain(records[said[1]]), self._key_names, self.branch.name)
                 if self._keeps_late:
                     self.late.append(event)
                 late.mark(watermarks[said[1] - 1] if said[1] else started)

@@ -376,7 +376,7 @@ class StreamOperators:
         select: Callable[[Any, Any], Any] | None = None,
     ) -> Self:
         """Pairs of records of this stream, the left one, and another with equal fields `on`: paths, or `{left path:
-        right path}`. Null equals nothing.
+        right path}`. Null equals nothing; NaN is itself.
 
         Of an interval join they are near each other in event time: left + `lower` <= right <= left + `upper`, or
         `within` a duration, both ways. A pair comes out when its later record comes, at the later of the two
@@ -442,6 +442,10 @@ class StreamOperators:
                 raise ConfigurationError(f"{of}: {plan.name!r} has several branches; take one stream")
             if any(stage.sinks or stage.side_output for stage in plan.branches[0].stages):
                 raise ConfigurationError(f"{of}: {plan.name!r} has sinks; say them behind the {of}")
+            if plan.error_handler not in (None, self._plan.error_handler):
+                raise ConfigurationError(
+                    f"{of}: {plan.name!r} has an error handler of its own; say it behind the {of}, for all"
+                )
             plans.append(plan)
         return tuple(plans)
 

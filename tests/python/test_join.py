@@ -311,3 +311,60 @@ def test_a_failing_select_is_left_out_as_the_policy_says() -> None:
 def test_wrong_settings_are_named(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ls.ConfigurationError, match=message):
         build()
+
+
+@pytest.mark.parametrize("options", [{"window": ls.tumbling("20ms")}, {"within": "20ms"}])
+def test_results_of_windows_are_joined_and_saved(options: dict[str, Any]) -> None:
+    def totals(stream: Any) -> Any:
+        return stream.key_by("key").with_tumbling_window("10ms").aggregate("v", ["sum"])
+
+    joined = totals(LEFT).join(totals(RIGHT), on="key", **options)
+    harness = PipelineHarness(joined)
+    harness.push({"ts": 1, "key": "a", "v": 1}, input="left")
+    harness.push({"ts": 2, "key": "a", "v": 2}, input="right")
+    harness.advance_watermark(10_000)
+    harness = PipelineHarness.restore(joined, harness.snapshot())
+    harness.end_of_input()
+    assert [(each.data["left"]["sum"], each.data["right"]["sum"]) for each in harness.drain()] == [(1.0, 2.0)]
+
+
+def test_results_of_windows_are_plain_records_for_users_state_and_late_output() -> None:
+    def last(record: dict[str, Any], context: ls.KeyContext) -> dict[str, Any]:
+        context.state.put("last", record)
+        return {"seen": record}
+
+    totals = LEFT.key_by("key").with_tumbling_window("10ms").aggregate("v", ["sum"])
+    for builder in (totals.process(last), totals.map(lambda record: {"seen": record})):
+        harness = PipelineHarness(builder)
+        harness.push({"ts": 1, "key": "a", "v": 1})
+        harness.advance_watermark(10_000)
+        harness = PipelineHarness.restore(builder, harness.snapshot())
+        assert [event.data["seen"]["sum"] for event in harness.drain()] == [1.0]
+    counted = LEFT.key_by("key").with_count_window(1).aggregate("v", ["sum"]).key_by()
+    builder = counted.with_tumbling_window("10ms").aggregate("sum", ["sum"])
+    harness = PipelineHarness(builder)
+    harness.advance_watermark(50_000)
+    harness.push({"ts": 1, "key": "a", "v": 1})
+    harness = PipelineHarness.restore(builder, harness.snapshot())
+    assert [type(late.event) for late in harness.drain_late()] == [dict]
+
+
+def test_settings_of_an_input_are_said_of_it() -> None:
+    joined = LEFT.join(RIGHT, on="key", within="5ms")
+    for build in (
+        lambda: joined.with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("0s")),
+        lambda: joined.with_event_time("at"),
+        lambda: joined.with_source(ls.IterableSource([])),
+    ):
+        with pytest.raises(ls.ConfigurationError, match="behind a join records come from its inputs"):
+            build()
+    handler = ls.ErrorHandler(ls.ErrorPolicy.skip())
+    with pytest.raises(ls.ConfigurationError, match="'payments' has an error handler of its own"):
+        LEFT.join(RIGHT.with_error_handler(handler), on="key", within="5ms")
+
+
+def test_what_is_no_key_is_malformed() -> None:
+    for options in ({"window": ls.tumbling("10ms")}, {"within": "10ms"}):
+        harness = PipelineHarness(LEFT.join(RIGHT, on="key", **options))  # type: ignore[arg-type]
+        harness.push({"ts": 1, "key": [1]}, input="left")
+        assert harness.metrics["malformed"] == 1

@@ -17,6 +17,7 @@ from .fields import key_of, key_order
 from .flow import END, Flow, FlowWriter
 from .inputs import Inputs
 from .operator import Context, name_of
+from .panes import plain
 from .several import SeveralWork
 
 __all__ = ["HOW", "IntervalJoin", "WindowJoin", "window_of"]
@@ -141,9 +142,10 @@ class _IntervalJoinWork(_JoinWork):
         ids = list(range(self._number, self._number + len(flow)))
         self._number += len(flow)
         kept = self._kept[side]
-        for number, record, time in zip(ids, flow.records, flow.times, strict=True):
+        records = [plain(record) for record in flow.records]
+        for number, record, time in zip(ids, records, flow.times, strict=True):
             kept[number] = (record, time)
-        rows, late, malformed, forgotten = self._core.push(side, flow.records, ids, flow.times, before)
+        rows, late, malformed, forgotten = self._core.push(side, records, ids, flow.times, before)
         taken = self._records
         for left, right, time, fired_at in rows:
             # Under the watermark before the record that made it come out, or that moved the watermark.
@@ -230,8 +232,12 @@ class _WindowJoinWork(_JoinWork):
         self._open: dict[tuple[int, int], dict[GroupingKey, tuple[list[Any], list[Any]]]] = {}
 
     def on_input(self, side: int, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
+        record = plain(record)
         key = self._operator.key(side, record)
-        if self.attempt(lambda: key_order(key.values()), method="key", record=record) is None:
+        try:
+            key_order(key.values())
+        except TypeError:  # as where windows group by it
+            self.malformed += 1
             return
         windows = [window.micros for window in self._operator.window.assign(time)]
         open_windows = [span for span in windows if span[1] > self.watermark and self.watermark != END]
@@ -268,6 +274,7 @@ class _WindowJoinWork(_JoinWork):
     def get_state(self) -> Any:
         return [
             self.late_records,
+            self.malformed,
             [
                 [end, start, [[list(key.items()), left, right] for key, (left, right) in of_window.items()]]
                 for (end, start), of_window in self._open.items()
@@ -275,7 +282,7 @@ class _WindowJoinWork(_JoinWork):
         ]
 
     def set_state(self, state: Any) -> None:
-        self.late_records, windows = state
+        self.late_records, self.malformed, windows = state
         for end, start, keys in windows:
             self._open[end, start] = {GroupingKey(key): (left, right) for key, left, right in keys}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmopt_stream.results import AggregationResult
 
-__all__ = ["PaneRecord"]
+__all__ = ["PaneRecord", "plain"]
 
 
 class PaneRecord(dict[str, Any]):
@@ -19,3 +19,8 @@ class PaneRecord(dict[str, Any]):
     def __init__(self, result: AggregationResult) -> None:
         super().__init__(result.to_record())
         self.result = result
+
+
+def plain(record: Any) -> Any:
+    """A record as users' code and state have it: results as dicts."""
+    return dict(record) if isinstance(record, PaneRecord) else record

@@ -14,7 +14,7 @@ from llmopt_stream.programs import fields_of, truth_program
 from .fields import as_mapping, field_of
 from .flow import Flow, FlowWriter
 from .operator import Context, CoreStep, Operator, Work, name_of
-from .panes import PaneRecord
+from .panes import PaneRecord, plain
 
 __all__ = ["Filter", "FlatMap", "Map", "MapBatches", "Select", "Where", "a_record"]
 
@@ -41,7 +41,7 @@ class _Mapping(Work):
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
         fn = self._operator.fn
-        made = self.attempt(lambda: a_record(fn(record)), method=name_of(fn), record=record, key=key)
+        made = self.attempt(lambda: a_record(fn(plain(record))), method=name_of(fn), record=record, key=key)
         if made is not None:
             out.add(made[0], time)
 
@@ -110,7 +110,7 @@ class _FlatMapping(Work):
         fn = self._operator.fn
 
         def call() -> list[Any]:
-            made = fn(record)
+            made = fn(plain(record))
             if isinstance(made, Mapping | str | bytes):
                 raise TypeError(f"it returned {made!r}, which is no list of records")
             return [a_record(each) for each in made or ()]

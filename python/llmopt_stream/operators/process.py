@@ -18,6 +18,7 @@ from llmopt_stream.watermarks import Watermark
 from .fields import key_of
 from .flow import END, START, FlowWriter
 from .operator import Context, Operator, Work, name_of
+from .panes import plain
 from .per_record import a_record
 from .state_store import StateStore
 
@@ -162,6 +163,7 @@ class ProcessWork(Work):
         self._now = 0
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
+        record = plain(record)
         key = key_of(record, self._operator.key)
         if self.attempt(lambda: hash(key), method="key", record=record) is None:
             return
