@@ -694,3 +694,19 @@ def test_explain_says_where_trends_are_found() -> None:
 def test_trends_that_make_no_sense_are_refused(wrong: Callable[[], Any], message: str) -> None:
     with pytest.raises(ls.ConfigurationError, match=f"trending: .*{message}"):
         wrong()
+
+
+@pytest.mark.parametrize("start", range(9))
+def test_a_score_of_exactly_the_least_is_kept_wherever_its_record_lies(start: int) -> None:
+    builder = (
+        ls.create_pipeline()
+        .with_event_time("ts", unit="s")
+        .key_by("k")
+        .trending(half_life="8s", window="1s", drop_below=0.5)
+    )
+    harness = PipelineHarness(builder)
+    harness.push({"ts": start, "k": "a"})
+    harness.advance_watermark(100_000_000)
+    assert [event.data["score"] for event in harness.drain()] == pytest.approx(
+        [0.5 ** (age / 8) for age in range(1, 9)]
+    )

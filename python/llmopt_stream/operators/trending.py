@@ -21,6 +21,8 @@ __all__ = ["Trending"]
 _FIELDS = ("rank", "score", "error", "window_end")
 _PRECISION = 64
 """How many bits the least score that counts has."""
+_ROUNDING = 2.0**-40
+"""A score is as far from the exact one at most, relatively."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class _TrendingWork(Work):
         waiting = self._waiting.pop(end, None)
         if waiting is not None:
             self._counts.merge(waiting)
-        self._counts.forget_below(operator.drop_below, end)
+        self._counts.forget_below(operator.drop_below * (1 - _ROUNDING), end)
         for rank, (key, score, error) in enumerate(self._counts.greatest(operator.top, end), 1):
             ranked = {**key, "rank": rank, "score": score, "window_end": to_datetime(end)}
             out.add(ranked | ({"error": error} if error else {}), end - 1, key)
