@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .apply import AppliedFunction
@@ -43,6 +43,8 @@ class Branch:
     key: tuple[str, ...] | None = None
     """What they are grouped by, where it is not what those of the whole stream are."""
     window: WindowAssigner | None = None
+    replaced: Branch | None = field(default=None, compare=False, repr=False)
+    """The stage as it was before its window was said anew: what the window is of, if it gets aggregates."""
     trigger: WindowTrigger = DEFAULT_TRIGGER
     accumulation: str = "accumulating"
     metrics: tuple[Metric | AppliedFunction, ...] = ()

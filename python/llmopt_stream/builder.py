@@ -15,7 +15,7 @@ from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .executor import executor_of
 from .late import LateEventHandler
-from .metrics import NINE, metric_of
+from .metrics import NINE, Metric, metric_of
 from .pipeline import StreamPipeline
 from .plan import Plan
 from .push_session import PushSession
@@ -201,7 +201,10 @@ class StreamPipelineBuilder(StreamOperators):
         return self.with_window(GlobalWindowAssigner())
 
     def with_window(self, assigner: WindowAssigner) -> StreamPipelineBuilder:
-        """The windows that an assigner describes, a built-in one or a subclass of WindowAssigner."""
+        """The windows that an assigner describes, a built-in one or a subclass of WindowAssigner. Behind another window
+        and its `aggregate`, it takes the place of that; with an `aggregate` of its own behind it, it is a window
+        of the results.
+        """
         if not isinstance(assigner, WindowAssigner):
             raise ConfigurationError(
                 f"with_window: {assigner!r} is not a WindowAssigner; expected e.g. TumblingWindowAssigner('1m') or an "
@@ -209,8 +212,23 @@ class StreamPipelineBuilder(StreamOperators):
             )
         branch = self._branch
         if branch.window is not None and branch.metrics:
-            return self._but_last_branch(Branch(branch.name, upstream=branch, window=assigner))
+            # It takes the place of the other one, unless an aggregate of its own follows.
+            replaced = branch.replaced or branch
+            return self._but_branch(window=assigner, replaced=replaced)
         return self._but_branch(window=assigner)
+
+    def _with_metric(self, metric: Metric | AppliedFunction) -> StreamPipelineBuilder:
+        branch, before = self._branch, self._branch.replaced
+        if before is None:
+            return self._but_branch(metrics=(*branch.metrics, metric))
+        stage = Branch(branch.name, upstream=before, window=branch.window, metrics=(metric,))
+        if branch.trigger is not before.trigger:
+            stage = dataclasses.replace(stage, trigger=branch.trigger)
+        if branch.accumulation != before.accumulation:
+            stage = dataclasses.replace(stage, accumulation=branch.accumulation)
+        if branch.late_events is not before.late_events:
+            stage = dataclasses.replace(stage, late_events=branch.late_events)
+        return self._but_last_branch(stage)
 
     def with_trigger(self, trigger: WindowTrigger) -> StreamPipelineBuilder:
         """When windows fire; by default EventTimeTrigger: when complete, and at every late record.
@@ -273,7 +291,7 @@ class StreamPipelineBuilder(StreamOperators):
             where = condition_of(where, "aggregate: where")
         value = field if isinstance(field, Expression) else field_path(field, "aggregate")
         metric = metric_of(value, names, prefix, where=where, nulls=nulls)
-        return self._but_branch(metrics=(*self._branch.metrics, metric))
+        return self._with_metric(metric)
 
     def apply(
         self,
@@ -302,7 +320,7 @@ class StreamPipelineBuilder(StreamOperators):
         {'longest_pause': 5.0}
         """
         applied = AppliedFunction.of(fn, fields, name, limit, where)
-        return self._but_branch(metrics=(*self._branch.metrics, applied))
+        return self._with_metric(applied)
 
     def with_error_handler(self, handler: ErrorHandler) -> StreamPipelineBuilder:
         """What becomes of exceptions in users' aggregators and functions; without one, the pipeline fails.

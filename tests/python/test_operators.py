@@ -482,3 +482,28 @@ def test_late_records_are_of_a_branch_with_a_window() -> None:
         builder.branch("missed", late_of="none")
     with pytest.raises(ls.ConfigurationError, match="late_of: branch 'all' has no window"):
         builder.branch("missed", late_of="all").open()
+
+
+def test_another_window_replaces_the_first_unless_it_has_aggregates_of_its_own() -> None:
+    tens = (
+        ls.create_pipeline()
+        .with_event_time("ts", unit="s")
+        .with_tumbling_window("10s")
+        .aggregate("v", ["sum"])
+    )
+
+    def results(builder: ls.StreamPipelineBuilder) -> list[dict[str, Any]]:
+        harness = PipelineHarness(builder)
+        harness.push([{"ts": ts, "v": 1} for ts in (1, 2, 12, 33)])
+        harness.end_of_input()
+        return [pane.results for pane in harness.drain()]
+
+    assert results(tens.with_tumbling_window("20s")) == [{"sum": 3.0}, {"sum": 1.0}]
+    of_results = (
+        tens.with_tumbling_window("20s").with_trigger(ls.CountTrigger(1)).aggregate("sum", ["max", "count"])
+    )
+    assert results(of_results) == [
+        {"max": 2.0, "count": 1},
+        {"max": 2.0, "count": 2},
+        {"max": 1.0, "count": 1},
+    ]
