@@ -60,6 +60,7 @@ void Branch::change_types(const std::vector<FieldType>& types, std::size_t shard
     HeldObjects held;
     ByteWriter state(&held);
     operator_->encode(state);
+    operator_->take_obsolete(obsolete_);
     operator_.emplace(plan_.window, metrics(types), shards);
     ByteReader in(state.bytes(), &held);
     operator_->decode(in);
@@ -194,7 +195,7 @@ PaneTable Branch::take_panes() {
 
 std::vector<LateRecord> Branch::take_late() { return std::exchange(output_.late, {}); }
 
-void Branch::encode(ByteWriter& out) const {
+void Branch::encode_counts(ByteWriter& out) const {
     for (const std::uint64_t count :
          {counts_.aggregated, counts_.late, counts_.outside_windows, counts_.unfired, counts_.panes}) {
         out.write(count);
@@ -203,10 +204,34 @@ void Branch::encode(ByteWriter& out) const {
         out.write(count);
     }
     delays_after_end_.encode(out);
+}
+
+void Branch::encode(ByteWriter& out) const {
+    encode_counts(out);
     if (operator_) {
         operator_->encode(out);
         output_.panes.encode(out);
         series_.encode(out);
+    }
+}
+
+void Branch::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+    for (std::string& name : obsolete_) {
+        capture.erase(std::move(name));
+    }
+    obsolete_.clear();
+    encode_counts(out);
+    if (operator_) {
+        operator_->begin_store(capture, prefix, out);
+        output_.panes.encode(out);
+        series_.encode(out);
+    }
+}
+
+void Branch::forget_stored() {
+    obsolete_.clear();
+    if (operator_) {
+        operator_->forget_stored();
     }
 }
 

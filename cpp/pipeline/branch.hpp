@@ -105,7 +105,13 @@ public:
     void encode(ByteWriter& out) const;
     void decode(ByteReader& in);
 
+    /// For checkpoints: the same as encode(), but slices go into the capture, step by step; see AlignedWindows.
+    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    bool store(std::size_t& budget) { return !operator_ || operator_->store(budget); }
+    void forget_stored();
+
 private:
+    void encode_counts(ByteWriter& out) const;
     [[nodiscard]] Metrics metrics(std::vector<FieldType> types) const;
     /// Makes the result columns of panes that are yet to come.
     void make_result_columns(const ShardedOperator& of);
@@ -125,6 +131,8 @@ private:
     BranchPlan plan_;
     std::optional<AlignedWindowAssigner> assigner_;
     std::optional<ShardedOperator> operator_;
+    /// Names of pieces that an operator of other types has stored.
+    std::vector<std::string> obsolete_;
     WindowSeries series_;
     WindowOutput output_;
     BranchCounts counts_;

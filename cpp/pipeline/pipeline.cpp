@@ -60,6 +60,7 @@ void Pipeline::settle_types(const std::vector<std::optional<FieldType>>& types) 
         }
     }
     if (current_types() != before) {
+        finish_store();
         for (Branch& branch : branches_) {
             branch.change_types(current_types(), plan_.parallelism);
         }
@@ -315,6 +316,37 @@ void Pipeline::advance_processing_time(Timestamp now) {
 }
 
 std::string Pipeline::snapshot(HeldObjects* held) {
+    return snapshot(held, [](Branch& branch, ByteWriter& out) { branch.encode(out); });
+}
+
+std::string Pipeline::begin_store(std::uint64_t id, const std::string& prefix) {
+    finish_store();
+    capture_.emplace(id);
+    is_storing_ = true;
+    std::size_t branches = 0;
+    return snapshot(nullptr, [&](Branch& branch, ByteWriter& out) {
+        branch.begin_store(*capture_, prefix + std::to_string(branches++) + "/", out);
+    });
+}
+
+bool Pipeline::store(std::size_t budget) {
+    is_storing_ = is_storing_ && !std::all_of(branches_.begin(), branches_.end(),
+                                              [&](Branch& branch) { return branch.store(budget); });
+    return !is_storing_;
+}
+
+StateChanges Pipeline::take_stored() { return capture_ ? capture_->take() : StateChanges(); }
+
+void Pipeline::forget_stored() {
+    finish_store();
+    static_cast<void>(take_stored());
+    for (Branch& branch : branches_) {
+        branch.forget_stored();
+    }
+}
+
+template <typename EncodeBranch>
+std::string Pipeline::snapshot(HeldObjects* held, EncodeBranch encode_branch) {
     ByteWriter out(held);
     out.write(static_cast<std::uint8_t>(types_.has_value()));
     if (types_) {
@@ -331,15 +363,15 @@ std::string Pipeline::snapshot(HeldObjects* held) {
     }
     delays_.encode(out);
     steps_.encode(out);
-    for (const Branch& branch : branches_) {
-        branch.encode(out);
+    for (Branch& branch : branches_) {
+        encode_branch(branch, out);
     }
     return snapshot_frame::seal(plan_.fingerprint, out.bytes());
 }
 
-void Pipeline::restore(std::string_view snapshot, const HeldObjects* held) {
+void Pipeline::restore(std::string_view snapshot, const HeldObjects* held, const StoredPieces* pieces) {
     const std::string body = snapshot_frame::open(plan_.fingerprint, snapshot);
-    ByteReader in(body, held);
+    ByteReader in(body, held, pieces);
     if (in.read<std::uint8_t>() != 0) {
         std::vector<std::optional<FieldType>> types;
         for (std::size_t column = 0; column < plan_.schema.values.size(); ++column) {

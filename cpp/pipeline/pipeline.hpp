@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -119,9 +120,25 @@ public:
     [[nodiscard]] std::string snapshot(HeldObjects* held = nullptr);
     /// Into a new pipeline of the same plan. Throws Error(kCheckpoint) on bytes that are
     /// not a whole, unaltered snapshot of this plan; the pipeline is then not to be used.
-    void restore(std::string_view snapshot, const HeldObjects* held = nullptr);
+    void restore(std::string_view snapshot, const HeldObjects* held = nullptr,
+                 const StoredPieces* pieces = nullptr);
+
+    /// Starts a checkpoint of the state as it is now; the one before is complete. Returns a snapshot that
+    /// refers to pieces, which store() and take_stored() give: restore() reads both. `id` grows. The names
+    /// of pieces begin with `prefix`.
+    [[nodiscard]] std::string begin_store(std::uint64_t id, const std::string& prefix);
+    /// Encodes about `budget` bytes more, and says whether all is encoded. In between, records may be taken.
+    bool store(std::size_t budget);
+    /// What has been encoded since the last call.
+    [[nodiscard]] StateChanges take_stored();
+    /// A checkpoint has failed: nothing counts as stored, and the next one has everything.
+    void forget_stored();
 
 private:
+    void finish_store() { store(std::numeric_limits<std::size_t>::max()); }
+    template <typename EncodeBranch>
+    [[nodiscard]] std::string snapshot(HeldObjects* held, EncodeBranch encode_branch);
+
     [[nodiscard]] std::vector<FieldType> declared_types() const;
     /// The settled ones; float64 for a column that has had nothing but nulls.
     [[nodiscard]] std::vector<FieldType> current_types() const;
@@ -144,6 +161,9 @@ private:
     Timestamp now_ = 0;
     RecordCounts counts_;
     DelayHistogram delays_;
+
+    std::optional<StateCapture> capture_;
+    bool is_storing_ = false;
 
     std::optional<WorkerPool> workers_;
 

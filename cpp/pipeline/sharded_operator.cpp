@@ -202,14 +202,45 @@ void ShardedOperator::encode(ByteWriter& out) const {
     }
 }
 
+void ShardedOperator::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+    out.write<std::uint64_t>(shards_.size());
+    for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+        ByteWriter state;
+        shards_[shard]->windows.begin_store(capture, prefix + std::to_string(shard) + "/", state);
+        out.write_bytes(state.bytes());
+    }
+}
+
+bool ShardedOperator::store(std::size_t& budget) {
+    return std::all_of(shards_.begin(), shards_.end(),
+                       [&](const auto& shard) { return shard->windows.store(budget); });
+}
+
+void ShardedOperator::forget_stored() {
+    for (const auto& shard : shards_) {
+        shard->windows.forget_stored();
+    }
+}
+
+void ShardedOperator::take_obsolete(std::vector<std::string>& names) {
+    for (const auto& shard : shards_) {
+        shard->windows.take_obsolete(names);
+    }
+}
+
 void ShardedOperator::decode(ByteReader& in) {
     const std::uint64_t encoded = in.read_count(sizeof(std::uint64_t));
     for (std::uint64_t at = 0; at < encoded; ++at) {
         const std::string_view state = in.read_bytes();
+        const bool same_shards = encoded == shards_.size();
         for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
-            ByteReader reader(state, in.held());
-            shards_[shard]->windows.decode(reader,
-                                           [&](std::uint64_t hash) { return shard_of(hash) == shard; });
+            if (same_shards && at != shard) {
+                continue;
+            }
+            ByteReader reader(state, in.held(), in.pieces());
+            shards_[shard]->windows.decode(
+                reader, [&](std::uint64_t hash) { return shard_of(hash) == shard; },
+                same_shards);
             if (reader.remaining() != 0) {
                 ByteReader::corrupt("bytes are left over");
             }

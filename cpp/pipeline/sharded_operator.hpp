@@ -42,6 +42,12 @@ public:
     /// Into a new operator of the same plan; the number of shards may differ.
     void decode(ByteReader& in);
 
+    /// For checkpoints, see AlignedWindows.
+    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    bool store(std::size_t& budget);
+    void forget_stored();
+    void take_obsolete(std::vector<std::string>& names);
+
 private:
     struct Shard {
         Shard(const WindowPlan& plan, MetricRow row) : windows(plan, std::move(row)) {}

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "record/error.hpp"
 
@@ -20,6 +21,19 @@ namespace {
 }
 
 }  // namespace
+
+void ByteStream::skip(std::uint64_t bytes) {
+    std::vector<char> dropped(std::min<std::uint64_t>(bytes, 1 << 16));
+    while (bytes != 0) {
+        const std::size_t read_bytes =
+            read({dropped.data(), static_cast<std::size_t>(std::min<std::uint64_t>(bytes, dropped.size()))});
+        if (read_bytes == 0) {
+            throw Error(ErrorKind::kPipeline, "the input is shorter than it was: its position lies " +
+                                                  std::to_string(bytes) + " bytes behind its end");
+        }
+        bytes -= read_bytes;
+    }
+}
 
 FileByteStream::FileByteStream(std::string path) : path_(std::move(path)) {
     descriptor_ = path_ == "-" ? STDIN_FILENO : open(path_.c_str(), O_RDONLY | O_CLOEXEC);
@@ -55,6 +69,21 @@ std::size_t FileByteStream::read(std::span<char> into) {
         if (errno != EINTR) {
             fail(ErrorKind::kPipeline, path_, errno);
         }
+    }
+}
+
+void FileByteStream::skip(std::uint64_t bytes) {
+    if (may_have_to_wait_) {
+        ByteStream::skip(bytes);
+        return;
+    }
+    if (bytes > total_bytes_) {
+        throw Error(ErrorKind::kPipeline, "FileSource: path '" + path_ + "': has " +
+                                              std::to_string(total_bytes_) + " bytes, and was to be read from byte " +
+                                              std::to_string(bytes) + " on: is it another file?");
+    }
+    if (lseek(descriptor_, static_cast<off_t>(bytes), SEEK_CUR) < 0) {
+        fail(ErrorKind::kPipeline, path_, errno);
     }
 }
 

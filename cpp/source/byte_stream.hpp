@@ -21,6 +21,8 @@ public:
     /// would, or if a signal came. So whoever reads an empty pipe can stop doing so.
     [[nodiscard]] virtual bool wait() { return true; }
     static constexpr std::chrono::milliseconds kPatience{50};
+    /// Goes on behind the next `bytes` bytes. Throws Error(kPipeline) if there are fewer.
+    virtual void skip(std::uint64_t bytes);
     /// 0 if unknown.
     [[nodiscard]] virtual std::uint64_t total_bytes() const noexcept { return 0; }
     /// How many of the total_bytes() were used for the first `delivered` bytes.
@@ -40,6 +42,7 @@ public:
 
     [[nodiscard]] std::size_t read(std::span<char> into) override;
     [[nodiscard]] bool wait() override;
+    void skip(std::uint64_t bytes) override;
     [[nodiscard]] std::uint64_t total_bytes() const noexcept override { return total_bytes_; }
 
 private:

@@ -34,6 +34,12 @@ bool NdjsonReader::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t
     return true;
 }
 
+void NdjsonReader::seek(std::uint64_t offset) {
+    stream_->skip(offset);
+    bytes_read_ = offset;
+    at_start_ = offset == 0;
+}
+
 bool NdjsonReader::read_more(NdjsonChunk& chunk) {
     nothing_yet_ = !stream_->wait();
     if (nothing_yet_) {
@@ -105,6 +111,7 @@ bool NdjsonReader::read_chunk(NdjsonChunk& chunk) {
         const std::string_view partial = chunk.rest().substr(lines_end);
         if (partial.size() > longest_line) {
             in_oversized_line_ = true;
+            oversized_line_at_ = bytes_read_ - partial.size();
         } else {
             partial_line_ = partial;
         }

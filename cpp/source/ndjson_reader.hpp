@@ -44,6 +44,15 @@ public:
     /// the input. The chunk is empty where a pipe has nothing yet. Not to be mixed with next().
     bool read_chunk(NdjsonChunk& chunk);
 
+    /// Where the first record that was not decoded yet begins, in the decompressed bytes; never in the middle
+    /// of a line. A reader of the same input goes on there after seek().
+    [[nodiscard]] std::uint64_t offset() const noexcept {
+        const std::uint64_t lines_end = in_oversized_line_ ? oversized_line_at_ : bytes_read_ - partial_line_.size();
+        return lines_end - chunk_.rest().size();
+    }
+    /// Before anything was read.
+    void seek(std::uint64_t offset);
+
     /// Of total_bytes(): for compressed input the compressed ones.
     [[nodiscard]] std::uint64_t bytes_read() const noexcept { return stream_->bytes_used(bytes_read_); }
     /// 0 if unknown.
@@ -59,6 +68,7 @@ private:
     NdjsonChunk chunk_;
     std::string partial_line_;
     bool in_oversized_line_ = false;
+    std::uint64_t oversized_line_at_ = 0;
     bool at_start_ = true;
     bool at_end_ = false;
     bool nothing_yet_ = false;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "record/error.hpp"
+#include "state/stored_pieces.hpp"
 
 namespace llmopt_stream {
 
@@ -50,8 +51,9 @@ private:
 /// counts that cannot be true throw Error(kCheckpoint).
 class ByteReader {
 public:
-    explicit ByteReader(std::string_view bytes, const HeldObjects* held = nullptr)
-        : bytes_(bytes), held_(held) {}
+    explicit ByteReader(std::string_view bytes, const HeldObjects* held = nullptr,
+                        const StoredPieces* pieces = nullptr)
+        : bytes_(bytes), held_(held), pieces_(pieces) {}
 
     template <typename T>
         requires std::is_arithmetic_v<T>
@@ -88,6 +90,8 @@ public:
     }
     /// Null where the bytes say everything.
     [[nodiscard]] const HeldObjects* held() const noexcept { return held_; }
+    /// Null where no piece is stored apart.
+    [[nodiscard]] const StoredPieces* pieces() const noexcept { return pieces_; }
     [[nodiscard]] std::size_t remaining() const noexcept { return bytes_.size(); }
     [[noreturn]] static void corrupt(const char* what) {
         throw Error(ErrorKind::kCheckpoint, std::string("snapshot is corrupt: ") + what);
@@ -102,6 +106,7 @@ private:
 
     std::string_view bytes_;
     const HeldObjects* held_;
+    const StoredPieces* pieces_;
 };
 
 }  // namespace llmopt_stream

@@ -12,7 +12,7 @@ namespace llmopt_stream::snapshot_frame {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x31534C4C;  // "LLS1"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 std::uint64_t checksum(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 

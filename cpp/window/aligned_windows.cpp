@@ -1,6 +1,8 @@
 #include "window/aligned_windows.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "window/dropped_record.hpp"
 #include "window/pane_results.hpp"
@@ -118,6 +120,7 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
     route.fate = first_unexpired_end_after(t) <= watermark_ ? Fate::kFiresAgain : Fate::kOpen;
     route.number = assigner_.slice_number_of(t);
     route.slice = &slices_.find_or_create(route.number, route.span);
+    route.slice->mark_changed();
     route.in_tree = tree_.has_value() && route.span.end <= watermark_;
     route.rows.assign(cache_rows_ ? codes_.size() : 0, nullptr);
     return route;
@@ -343,7 +346,7 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     // 2. Forget what expired.
     while (!slices_.empty() && expired(assigner_.last_end_of(slices_.front().slice->span().start))) {
         const SliceNumber number = slices_.front().number;
-        slices_.pop_front();
+        expire(slices_.take_front());
         if (tree_) {
             tree_->release_before(number + 1);
         }
@@ -355,11 +358,78 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     forget_routes();
 }
 
+void AlignedWindows::expire(std::unique_ptr<Slice> slice) {
+    if (slice->being_stored()) {
+        expired_while_stored_.push_back(std::move(slice));
+    } else {
+        forget_pieces_of(*slice, prefix_);
+    }
+}
+
+void AlignedWindows::forget_pieces_of(const Slice& slice, const std::string& prefix) {
+    const PieceRange& stored = slice.stored();
+    for (std::uint32_t piece = 0; piece < stored.pieces; ++piece) {
+        obsolete_.push_back(piece_name(prefix, slice.span().start, stored.version, piece));
+    }
+}
+
 void AlignedWindows::encode(ByteWriter& out) const {
+    encode(out, [&](const Slice& slice) { slice.encode(out); });
+}
+
+void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+    prefix_ = prefix;
+    for (const auto& [number, slice] : slices_) {
+        if (slice->changed()) {
+            forget_pieces_of(*slice, prefix_);
+            slice->begin_store(capture, prefix_);
+            being_stored_.push_back(slice.get());
+        }
+    }
+    for (std::string& name : obsolete_) {
+        capture.erase(std::move(name));
+    }
+    obsolete_.clear();
+    encode(out, [&](const Slice& slice) { slice.encode_stored(out); });
+}
+
+bool AlignedWindows::store(std::size_t& budget) {
+    while (!being_stored_.empty()) {
+        if (!being_stored_.front()->store(budget)) {
+            return false;
+        }
+        being_stored_.pop_front();
+    }
+    for (const auto& slice : expired_while_stored_) {
+        forget_pieces_of(*slice, prefix_);
+    }
+    expired_while_stored_.clear();
+    return true;
+}
+
+void AlignedWindows::forget_stored() {
+    for (const auto& [number, slice] : slices_) {
+        slice->set_stored({});
+        slice->mark_changed();
+    }
+    obsolete_.clear();
+}
+
+void AlignedWindows::take_obsolete(std::vector<std::string>& names) {
+    for (const auto& [number, slice] : slices_) {
+        forget_pieces_of(*slice, prefix_);
+    }
+    std::move(obsolete_.begin(), obsolete_.end(), std::back_inserter(names));
+    obsolete_.clear();
+}
+
+template <typename EncodeSlice>
+void AlignedWindows::encode(ByteWriter& out, EncodeSlice encode_slice) const {
     out.write(watermark_);
+    out.write_bytes(prefix_);
     out.write<std::uint64_t>(slices_.size());
     for (const auto& [number, slice] : slices_) {
-        slice->encode(out);
+        encode_slice(*slice);
     }
     out.write<std::uint64_t>(fired_.size());
     for (const auto& [end, window] : fired_) {
@@ -372,8 +442,12 @@ void AlignedWindows::encode(ByteWriter& out) const {
     }
 }
 
-void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep) {
+void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep, bool own) {
     watermark_ = in.read<Timestamp>();
+    const std::string prefix(in.read_bytes());
+    if (own) {
+        prefix_ = prefix;
+    }
     const std::uint64_t slices = in.read_count(2 * sizeof(Timestamp));
     for (std::uint64_t at = 0; at < slices; ++at) {
         const auto start = in.read<Timestamp>();
@@ -381,7 +455,13 @@ void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep) {
         if (!assigner_.in_a_window(start) || assigner_.slice_of(start) != span) {
             ByteReader::corrupt("a slice that these windows do not have");
         }
-        slices_.find_or_create(assigner_.slice_number_of(start), span).decode(in, keep);
+        Slice& slice = slices_.find_or_create(assigner_.slice_number_of(start), span);
+        slice.set_stored(slice.decode(in, prefix, keep));
+        if (!own || slice.stored().version == 0) {
+            forget_pieces_of(slice, prefix);
+            slice.set_stored({});
+            slice.mark_changed();
+        }
     }
     slices_.erase_empty();
     const std::uint64_t windows = in.read_count(sizeof(Timestamp));

@@ -3,8 +3,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "record/record_batch.hpp"
@@ -39,7 +42,18 @@ public:
     [[nodiscard]] std::size_t live_slices() const noexcept { return slices_.size(); }
 
     void encode(ByteWriter& out) const;
-    void decode(ByteReader& in, const KeyFilter& keep);
+    /// With `own`, pieces that it reads are its own from now on; otherwise they are to be erased.
+    void decode(ByteReader& in, const KeyFilter& keep, bool own);
+
+    /// The same as encode(), but slices go into the capture, step by step; `prefix` tells their pieces from
+    /// others'.
+    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    /// Goes on until all is encoded, and says so, or about `budget` bytes were written, which it takes off.
+    bool store(std::size_t& budget);
+    /// Gives up what was stored: the next capture has everything.
+    void forget_stored();
+    /// Moves the names of pieces there that nothing refers to, or will refer to once this is gone.
+    void take_obsolete(std::vector<std::string>& names);
 
 private:
     /// A window that has fired and may fire again.
@@ -88,6 +102,11 @@ private:
     void forget_routes() noexcept;
     [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
+    template <typename EncodeSlice>
+    void encode(ByteWriter& out, EncodeSlice encode_slice) const;
+    void forget_pieces_of(const Slice& slice, const std::string& prefix);
+    void expire(std::unique_ptr<Slice> slice);
+
     void fire(Timestamp end, std::uint64_t position, WindowOutput& out);
     /// The rows, a Slice or MergedRows, of the window that ends at `end`.
     template <typename Rows>
@@ -118,6 +137,12 @@ private:
     Timestamp watermark_ = kMinTimestamp;
     SliceSequence slices_;
     FiredWindows fired_;
+
+    // What is stored of the slices, and where.
+    std::string prefix_;
+    std::vector<std::string> obsolete_;
+    std::deque<Slice*> being_stored_;
+    std::vector<std::unique_ptr<Slice>> expired_while_stored_;
 
     // Derived or scratch, not state.
     std::optional<SliceTree> tree_;

@@ -7,6 +7,8 @@ namespace {
 
 // So many keys take as long as one comes from memory.
 constexpr std::uint32_t kAhead = 16;
+// Storing costs by the piece and by the byte; a piece that changed is stored whole.
+constexpr std::size_t kPieceBytes = std::size_t{1} << 16;
 
 }  // namespace
 
@@ -40,19 +42,117 @@ void Slice::clear() noexcept {
     chunks_.clear();
 }
 
+void Slice::encode_row(std::uint32_t slot, ByteWriter& out) const {
+    out.write_bytes(context_->keys.key(codes_[slot]));
+    context_->row.encode(row(slot), out);
+}
+
 void Slice::encode(ByteWriter& out) const {
     out.write(span_.start);
     out.write(span_.end);
+    out.write<std::uint64_t>(0);  // not stored apart
     out.write<std::uint64_t>(size());
     for (std::uint32_t slot = 0; slot < size(); ++slot) {
-        out.write_bytes(context_->keys.key(codes_[slot]));
-        context_->row.encode(row(slot), out);
+        encode_row(slot, out);
     }
 }
 
-void Slice::decode(ByteReader& in, const KeyFilter& keep) {
+void Slice::encode_stored(ByteWriter& out) const {
+    out.write(span_.start);
+    out.write(span_.end);
+    out.write(stored_.version);
+    out.write<std::uint64_t>(size());
+}
+
+void Slice::begin_store(StateCapture& capture, const std::string& prefix) {
+    stored_ = {capture.id(), 0};
+    changed_ = false;
+    being_stored_ = std::make_unique<Storing>();
+    being_stored_->capture = &capture;
+    being_stored_->prefix = prefix;
+    being_stored_->done.resize(size());
+}
+
+bool Slice::store(std::size_t& budget) {
+    Storing& storing = *being_stored_;
+    while (storing.next < storing.done.size()) {
+        if (budget == 0) {
+            return false;
+        }
+        const std::size_t before = storing.piece.bytes().size();
+        const std::uint32_t slot = storing.next++;
+        if (storing.next < storing.done.size()) {
+            __builtin_prefetch(row(storing.next));
+        }
+        if (storing.done[slot]) {
+            continue;
+        }
+        encode_row(slot, storing.piece);
+        ++storing.rows_in_piece;
+        budget -= std::min(budget, storing.piece.bytes().size() - before);
+        if (storing.piece.bytes().size() >= kPieceBytes) {
+            finish_piece();
+        }
+    }
+    if (storing.rows_in_piece != 0) {
+        finish_piece();
+    }
+    being_stored_.reset();
+    return true;
+}
+
+void Slice::store_row(std::uint32_t slot) {
+    Storing& storing = *being_stored_;
+    if (slot < storing.next || slot >= storing.done.size() || storing.done[slot]) {
+        return;
+    }
+    storing.done[slot] = true;
+    encode_row(slot, storing.piece);
+    ++storing.rows_in_piece;
+    if (storing.piece.bytes().size() >= kPieceBytes) {
+        finish_piece();
+    }
+}
+
+void Slice::finish_piece() {
+    Storing& storing = *being_stored_;
+    ByteWriter piece;
+    piece.write(storing.rows_in_piece);
+    storing.capture->put(piece_name(storing.prefix, span_.start, stored_.version, stored_.pieces++),
+                         piece.take() + storing.piece.take());
+    storing.piece = {};
+    storing.rows_in_piece = 0;
+}
+
+PieceRange Slice::decode(ByteReader& in, const std::string& prefix, const KeyFilter& keep) {
+    const auto version = in.read<std::uint64_t>();
+    if (version == 0) {
+        decode_rows(in.read_count(sizeof(std::uint64_t)), in, keep);
+        return {};
+    }
+    auto left = in.read<std::uint64_t>();
+    if (in.pieces() == nullptr) {
+        ByteReader::corrupt("it refers to pieces that are not there");
+    }
+    PieceRange stored{version, 0};
+    while (left != 0) {
+        const std::string piece = in.pieces()->get(piece_name(prefix, span_.start, version, stored.pieces++));
+        ByteReader reader(piece);
+        const auto rows = reader.read_count(sizeof(std::uint64_t));
+        if (rows == 0 || rows > left) {
+            ByteReader::corrupt("a piece has other rows than it should");
+        }
+        left -= rows;
+        decode_rows(rows, reader, keep);
+        if (reader.remaining() != 0) {
+            ByteReader::corrupt("a piece has bytes left over");
+        }
+    }
+    return stored;
+}
+
+void Slice::decode_rows(std::uint64_t rows, ByteReader& in, const KeyFilter& keep) {
     Slice skipped(*context_, span_);
-    const std::uint64_t rows = in.read_count(sizeof(std::uint64_t));
     for (std::uint64_t at = 0; at < rows; ++at) {
         const std::string_view key = in.read_bytes();
         const std::uint64_t hash = hash_key(key);

@@ -3,8 +3,12 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "state/state_capture.hpp"
+#include "state/stored_pieces.hpp"
 #include "window/pane.hpp"
 #include "window/slice_context.hpp"
 #include "window/slot_index.hpp"
@@ -42,16 +46,54 @@ public:
     void prefetch(KeyInterner::Code code) const noexcept { index_.prefetch(code); }
     [[nodiscard]] std::byte* find_or_create(KeyInterner::Code code) {
         const std::uint32_t slot = index_.find(code);
-        return slot == SlotIndex::kNone ? create(code) : row(slot);
+        if (slot == SlotIndex::kNone) {
+            return create(code);
+        }
+        if (being_stored_) [[unlikely]] {
+            store_row(slot);
+        }
+        return row(slot);
     }
     void clear() noexcept;
 
+    /// With its rows, or where they are stored.
     void encode(ByteWriter& out) const;
-    /// Adds the rows whose keys are to be kept; the slice must have none of them. The span, which
-    /// encode() writes first, has been read by the caller.
-    void decode(ByteReader& in, const KeyFilter& keep);
+    void encode_stored(ByteWriter& out) const;
+    /// Adds the rows whose keys are to be kept; the slice must have none of them. The span, which is
+    /// encoded first, has been read by the caller. Returns the pieces that they were stored as, under names
+    /// that begin with `prefix`.
+    PieceRange decode(ByteReader& in, const std::string& prefix, const KeyFilter& keep);
+
+    /// Records are about to be added: what is stored will not be all.
+    void mark_changed() noexcept { changed_ = true; }
+    [[nodiscard]] bool changed() const noexcept { return changed_; }
+    /// As what it was stored last.
+    [[nodiscard]] const PieceRange& stored() const noexcept { return stored_; }
+    void set_stored(const PieceRange& stored) noexcept {
+        stored_ = stored;
+        changed_ = false;
+    }
+    /// The rows that there are now go into pieces of the capture, under names that begin with `prefix`.
+    void begin_store(StateCapture& capture, const std::string& prefix);
+    /// Encodes rows until all are, and says so, or about `budget` bytes were written, which it takes off.
+    bool store(std::size_t& budget);
+    [[nodiscard]] bool being_stored() const noexcept { return being_stored_ != nullptr; }
 
 private:
+    /// See begin_store().
+    struct Storing {
+        StateCapture* capture;
+        std::string prefix;
+        std::vector<bool> done;  // by slot
+        std::uint32_t next = 0;  // all before it are done
+        std::uint64_t rows_in_piece = 0;
+        ByteWriter piece;
+    };
+
+    void store_row(std::uint32_t slot);
+    void encode_row(std::uint32_t slot, ByteWriter& out) const;
+    void decode_rows(std::uint64_t rows, ByteReader& in, const KeyFilter& keep);
+    void finish_piece();
     static constexpr std::uint32_t kFirstChunk = 4;
     static constexpr std::uint32_t kGrowingChunks = 5;
     static constexpr std::uint32_t kFullChunk = kFirstChunk << (kGrowingChunks - 1);
@@ -67,6 +109,9 @@ private:
     SlotIndex index_;
     std::vector<KeyInterner::Code> codes_;  // by slot
     std::vector<std::byte*> chunks_;        // 4, 8, 16, 32, 64, 64, … rows
+    PieceRange stored_;
+    bool changed_ = true;
+    std::unique_ptr<Storing> being_stored_;
 };
 
 }  // namespace llmopt_stream

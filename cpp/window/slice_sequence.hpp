@@ -40,7 +40,11 @@ public:
         }
         return *slices_.insert(at, Numbered{number, std::make_unique<Slice>(*context_, span)})->slice;
     }
-    void pop_front() noexcept { slices_.pop_front(); }
+    [[nodiscard]] std::unique_ptr<Slice> take_front() {
+        std::unique_ptr<Slice> slice = std::move(slices_.front().slice);
+        slices_.pop_front();
+        return slice;
+    }
     void erase_empty() {
         std::erase_if(slices_, [](const Numbered& each) { return each.slice->size() == 0; });
     }

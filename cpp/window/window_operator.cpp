@@ -76,8 +76,39 @@ void WindowOperator::encode(ByteWriter& out) const {
     with(windows_, [&](const auto& windows) { windows.encode(out); });
 }
 
-void WindowOperator::decode(ByteReader& in, const KeyFilter& keep) {
-    with(windows_, [&](auto& windows) { windows.decode(in, keep); });
+void WindowOperator::decode(ByteReader& in, const KeyFilter& keep, bool own) {
+    if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
+        aligned->decode(in, keep, own);
+    } else if (auto* const counted = std::get_if<CountWindows>(&windows_)) {
+        counted->decode(in, keep);
+    } else {
+        std::get<KeyedWindows>(windows_).decode(in, keep);
+    }
+}
+
+void WindowOperator::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+    if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
+        aligned->begin_store(capture, prefix, out);
+    } else {
+        encode(out);
+    }
+}
+
+bool WindowOperator::store(std::size_t& budget) {
+    auto* const aligned = std::get_if<AlignedWindows>(&windows_);
+    return aligned == nullptr || aligned->store(budget);
+}
+
+void WindowOperator::forget_stored() {
+    if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
+        aligned->forget_stored();
+    }
+}
+
+void WindowOperator::take_obsolete(std::vector<std::string>& names) {
+    if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
+        aligned->take_obsolete(names);
+    }
 }
 
 }  // namespace llmopt_stream

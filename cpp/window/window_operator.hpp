@@ -44,8 +44,15 @@ public:
     [[nodiscard]] std::size_t state_bytes() const noexcept { return context_->pool.allocated_bytes(); }
 
     void encode(ByteWriter& out) const;
-    /// Into a new operator of the same plan, or one that has decoded the state of other shards.
-    void decode(ByteReader& in, const KeyFilter& keep);
+    /// Into a new operator of the same plan, or one that has decoded the state of other shards. With `own`,
+    /// all of the state becomes this operator's.
+    void decode(ByteReader& in, const KeyFilter& keep, bool own);
+
+    /// For checkpoints, see AlignedWindows; the other windows are encoded at once.
+    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    bool store(std::size_t& budget);
+    void forget_stored();
+    void take_obsolete(std::vector<std::string>& names);
 
 private:
     std::unique_ptr<SliceContext> context_;

@@ -334,5 +334,36 @@ TEST(NdjsonReader, ChunksMayBeDecodedApartFromReading) {
     EXPECT_TRUE(records == read_memory(bytes));
 }
 
+TEST(NdjsonReader, GoesOnAtAnOffsetWithTheRecordsThatWereNotTaken) {
+    const std::string long_line = "{\"t\":1,\"x\":\"" + std::string(2 * kLimit, 'y') + "\"}";
+    const std::string input = "\xEF\xBB\xBF" + event(1) + "\r\n\n" + event(2) + "\n" + long_line + "\n\n" + event(3) +
+                              "\n" + long_line + "\n" + event(4);
+    for (const std::size_t chunk : {std::size_t{1}, std::size_t{7}, std::size_t{50}, std::size_t{1} << 12}) {
+        NdjsonReader whole(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
+        const Records expected = read_all(whole, kLimit);
+        ASSERT_EQ(expected.times.size(), 4U);
+        ASSERT_EQ(expected.originals.size(), 6U);
+        for (std::size_t taken = 0; taken <= expected.originals.size(); ++taken) {
+            NdjsonReader first(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
+            JsonDecoder decoder(microseconds(), kLimit);
+            BatchBuilder builder(microseconds());
+            std::size_t times = 0;
+            for (std::size_t record = 0; record < taken; ++record) {
+                ASSERT_TRUE(first.next(decoder, builder, 1));
+                times += builder.batch().size;
+            }
+            NdjsonReader rest(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
+            rest.seek(first.offset());
+            const Records left = read_all(rest, kLimit);
+            EXPECT_EQ(left.times, std::vector<Timestamp>(expected.times.begin() + static_cast<std::ptrdiff_t>(times),
+                                                         expected.times.end()))
+                << "chunk " << chunk << ", taken " << taken;
+            EXPECT_EQ(left.originals.size(), expected.originals.size() - taken);
+        }
+        NdjsonReader beyond(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
+        EXPECT_THROW(beyond.seek(input.size() + 1), Error);
+    }
+}
+
 }  // namespace
 }  // namespace llmopt_stream

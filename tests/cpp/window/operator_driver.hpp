@@ -118,7 +118,7 @@ public:
     }
     void decode(const std::string& bytes) {
         ByteReader in(bytes);
-        operator_.decode(in, [](std::uint64_t) { return true; });
+        operator_.decode(in, [](std::uint64_t) { return true; }, true);
     }
 
 private:

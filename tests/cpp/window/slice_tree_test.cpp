@@ -91,7 +91,7 @@ public:
         const std::string bytes = out.take();
         operator_ = std::make_unique<WindowOperator>(plan_, make_row());
         ByteReader in(bytes);
-        operator_->decode(in, [](std::uint64_t) { return true; });
+        operator_->decode(in, [](std::uint64_t) { return true; }, true);
     }
 
     [[nodiscard]] const PaneTable& panes() const noexcept { return out_.panes; }
