@@ -4,7 +4,7 @@ set -euo pipefail
 
 python=${PYTHON:-python3}
 packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libeigen3-dev libxxhash-dev zlib1g-dev libzstd-dev
-    libgtest-dev)
+    librocksdb-dev libgtest-dev)
 
 # `install_deps.sh bench` adds what the micro-benchmarks need.
 [[ ${1:-} != bench ]] || packages+=(libbenchmark-dev)
