@@ -11,6 +11,8 @@ void bind_aggregates(py::module_& module);
 void bind_results(py::module_& module);
 void bind_sources(py::module_& module);
 void bind_generator(py::module_& module);
+void bind_state(py::module_& module);
+void bind_checkpoints(py::module_& module);
 void bind_pipeline(py::module_& module);
 void bind_join(py::module_& module);
 

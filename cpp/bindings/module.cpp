@@ -10,6 +10,8 @@ PYBIND11_MODULE(_core, module) {
     bind_results(module);
     bind_sources(module);
     bind_generator(module);
+    bind_state(module);
+    bind_checkpoints(module);
     bind_pipeline(module);
     bind_join(module);
 }

@@ -20,6 +20,7 @@
 #include "source/arrow_reader.hpp"
 #include "source/json_decoder.hpp"
 #include "source/ndjson_reader.hpp"
+#include "state/checkpoint_writer.hpp"
 
 namespace llmopt_stream::bindings {
 namespace {
@@ -31,6 +32,25 @@ constexpr std::array kMalformedNames = {
     "time_ahead", "time_behind",     "gap_invalid"};
 constexpr std::array kFateNames = {"taken", "fires at once", "expired"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
+
+// Of what a checkpoint has beside pieces, behind the prefix.
+constexpr const char* kHeaderName = "state";
+
+class PiecesOfBackend final : public StoredPieces {
+public:
+    explicit PiecesOfBackend(StateBackend& backend) : backend_(&backend) {}
+
+    [[nodiscard]] std::string get(const std::string& name) const override {
+        std::optional<std::string> piece = backend_->get(name);
+        if (!piece) {
+            throw Error(ErrorKind::kCheckpoint, "checkpoint is damaged: a piece of it is not there");
+        }
+        return *std::move(piece);
+    }
+
+private:
+    StateBackend* backend_;
+};
 
 /// A pipeline with the decoders that its schema needs.
 class Session {
@@ -165,6 +185,26 @@ public:
         return py::make_tuple(admitted.event_time[0],
                               watermark == kMinTimestamp ? std::nullopt : std::optional(watermark),
                               key_tuple(admitted.keys->key(admitted.key[0])), branches);
+    }
+
+    void begin_store(std::uint64_t id, const std::string& prefix, CheckpointWriter& writer) {
+        refuse_if_failed();
+        StateChanges header;
+        header.put(prefix + kHeaderName, pipeline_.begin_store(id, prefix));
+        writer.apply(std::move(header));
+    }
+
+    bool store(std::size_t budget, CheckpointWriter& writer) {
+        const bool done = pipeline_.store(budget);
+        if (StateChanges stored = pipeline_.take_stored(); !stored.empty()) {
+            writer.apply(std::move(stored));
+        }
+        return done;
+    }
+
+    void restore_stored(const std::string& prefix, StateBackend& backend) {
+        const PiecesOfBackend pieces(backend);
+        pipeline_.restore(pieces.get(prefix + kHeaderName), nullptr, &pieces);
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
@@ -487,6 +527,16 @@ void bind_pipeline(py::module_& module) {
         .def(
             "restore", [](Session& self, const py::bytes& bytes) { self.pipeline().restore(bytes); },
             py::arg("snapshot"))
+        .def_property_readonly("fingerprint",
+                               [](Session& self) { return self.pipeline().plan().fingerprint; })
+        .def("begin_store", &Session::begin_store, py::arg("id"), py::arg("prefix"), py::arg("writer"),
+             without_gil(), "Starts a checkpoint of the state as it is now.")
+        .def("store", &Session::store, py::arg("budget"), py::arg("writer"), without_gil(),
+             "Hands about `budget` bytes more to the writer; whether that was all.")
+        .def(
+            "forget_stored", [](Session& self) { self.pipeline().forget_stored(); }, without_gil(),
+            "A checkpoint has failed: the next one has everything.")
+        .def("restore_stored", &Session::restore_stored, py::arg("prefix"), py::arg("backend"), without_gil())
         .def_property_readonly("watermark",
                                [](Session& self) {
                                    const Timestamp time = self.pipeline().watermark();

@@ -58,6 +58,10 @@ void bind_sources(py::module_& module) {
             },
             py::arg("input_index"),
             "The bytes of a record of the last batch, by its place among its input records.")
+        .def("seek", &NdjsonReader::seek, py::arg("offset"),
+             "Before anything was read: goes on at an offset.")
+        .def_property_readonly("offset", &NdjsonReader::offset,
+                               "Where the first record that was not taken begins, in the decompressed bytes.")
         .def_property_readonly("bytes_read", &NdjsonReader::bytes_read)
         .def_property_readonly("total_bytes", &NdjsonReader::total_bytes, "0 if unknown.");
 }

@@ -239,8 +239,7 @@ void ShardedOperator::decode(ByteReader& in) {
             }
             ByteReader reader(state, in.held(), in.pieces());
             shards_[shard]->windows.decode(
-                reader, [&](std::uint64_t hash) { return shard_of(hash) == shard; },
-                same_shards);
+                reader, [&](std::uint64_t hash) { return shard_of(hash) == shard; }, same_shards);
             if (reader.remaining() != 0) {
                 ByteReader::corrupt("bytes are left over");
             }

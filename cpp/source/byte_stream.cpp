@@ -79,7 +79,8 @@ void FileByteStream::skip(std::uint64_t bytes) {
     }
     if (bytes > total_bytes_) {
         throw Error(ErrorKind::kPipeline, "FileSource: path '" + path_ + "': has " +
-                                              std::to_string(total_bytes_) + " bytes, and was to be read from byte " +
+                                              std::to_string(total_bytes_) +
+                                              " bytes, and was to be read from byte " +
                                               std::to_string(bytes) + " on: is it another file?");
     }
     if (lseek(descriptor_, static_cast<off_t>(bytes), SEEK_CUR) < 0) {

@@ -47,7 +47,8 @@ public:
     /// Where the first record that was not decoded yet begins, in the decompressed bytes; never in the middle
     /// of a line. A reader of the same input goes on there after seek().
     [[nodiscard]] std::uint64_t offset() const noexcept {
-        const std::uint64_t lines_end = in_oversized_line_ ? oversized_line_at_ : bytes_read_ - partial_line_.size();
+        const std::uint64_t lines_end =
+            in_oversized_line_ ? oversized_line_at_ : bytes_read_ - partial_line_.size();
         return lines_end - chunk_.rest().size();
     }
     /// Before anything was read.

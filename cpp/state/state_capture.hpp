@@ -18,9 +18,7 @@ public:
     explicit StateCapture(std::uint64_t id) : id_(id) {}
 
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
-    void put(std::string name, std::string value) {
-        changes_.put(std::move(name), std::move(value));
-    }
+    void put(std::string name, std::string value) { changes_.put(std::move(name), std::move(value)); }
     void erase(std::string name) { changes_.del(std::move(name)); }
     [[nodiscard]] StateChanges take() noexcept { return std::exchange(changes_, StateChanges()); }
 

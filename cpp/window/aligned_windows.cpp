@@ -374,7 +374,7 @@ void AlignedWindows::forget_pieces_of(const Slice& slice, const std::string& pre
 }
 
 void AlignedWindows::encode(ByteWriter& out) const {
-    encode(out, [&](const Slice& slice) { slice.encode(out); });
+    encode(out, "", [&](const Slice& slice) { slice.encode(out); });
 }
 
 void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
@@ -390,7 +390,7 @@ void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefi
         capture.erase(std::move(name));
     }
     obsolete_.clear();
-    encode(out, [&](const Slice& slice) { slice.encode_stored(out); });
+    encode(out, prefix_, [&](const Slice& slice) { slice.encode_stored(out); });
 }
 
 bool AlignedWindows::store(std::size_t& budget) {
@@ -424,9 +424,9 @@ void AlignedWindows::take_obsolete(std::vector<std::string>& names) {
 }
 
 template <typename EncodeSlice>
-void AlignedWindows::encode(ByteWriter& out, EncodeSlice encode_slice) const {
+void AlignedWindows::encode(ByteWriter& out, const std::string& prefix, EncodeSlice encode_slice) const {
     out.write(watermark_);
-    out.write_bytes(prefix_);
+    out.write_bytes(prefix);
     out.write<std::uint64_t>(slices_.size());
     for (const auto& [number, slice] : slices_) {
         encode_slice(*slice);

@@ -103,7 +103,7 @@ private:
     [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
     template <typename EncodeSlice>
-    void encode(ByteWriter& out, EncodeSlice encode_slice) const;
+    void encode(ByteWriter& out, const std::string& prefix, EncodeSlice encode_slice) const;
     void forget_pieces_of(const Slice& slice, const std::string& prefix);
     void expire(std::unique_ptr<Slice> slice);
 

@@ -10,6 +10,8 @@ from ._html import text_html
 from .aggregator import Aggregator
 from .apply import AppliedFunction
 from .branches import DEFAULT_TRIGGER, Branch
+from .checkpoints import CheckpointSettings
+from .checks import whole_number
 from .columns import Column, Expression, condition_of, field_path
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
@@ -23,6 +25,7 @@ from .schemas import declared_types, event_time_of
 from .series import Series
 from .sinks import Sink
 from .sources import Source
+from .state import StateBackend
 from .stream_operators import StreamOperators
 from .triggers import WindowTrigger
 from .units import Duration, checked_unit, duration_micros
@@ -421,6 +424,33 @@ class StreamPipelineBuilder(StreamOperators):
             if skew is not None:
                 changes[name] = duration_micros(skew, f"with_options: {name}")
         return self._but(**changes)
+
+    def with_state_backend(self, backend: StateBackend) -> StreamPipelineBuilder:
+        """Where checkpoints of `run()` go, every 60 s unless with_checkpoints() says otherwise.
+
+        A run that starts goes on from the newest checkpoint that is whole; one that ended with its input leaves
+        none. The backend is the pipeline's own: state of nothing else may be in it.
+        """
+        if not isinstance(backend, StateBackend):
+            raise ConfigurationError(
+                f"with_state_backend: {backend!r} is not a StateBackend; expected MemoryStateBackend() or "
+                "RocksDBStateBackend(path, checkpoint_path)"
+            )
+        return self._but(state_backend=backend)
+
+    def with_checkpoints(
+        self, interval: Duration | None = "60s", *, records: int | None = None, keep: int = 3
+    ) -> StreamPipelineBuilder:
+        """A checkpoint every `interval` (None: not by time), or after so many records, whichever comes first;
+        and where a run is stopped. The newest `keep` are kept.
+        """
+        every = None if interval is None else duration_micros(interval, "with_checkpoints: interval")
+        if every is not None and every <= 0:
+            raise ConfigurationError(f"with_checkpoints: interval: {interval!r} must be greater than 0")
+        if records is not None:
+            whole_number(records, "with_checkpoints: records", least=1, most=2**63 - 1)
+        whole_number(keep, "with_checkpoints: keep", least=1, most=2**63 - 1)
+        return self._but(checkpoints=CheckpointSettings(every, records, keep))
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
         """Where results go; any number of sinks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,18 +24,30 @@ class Delivery:
     which runs in another thread, or else one that starts when it is first needed.
     """
 
-    def __init__(self, plan: Plan, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        positions: Sequence[Any] | None = None,
+    ) -> None:
+        """With `positions`, sinks go on from there."""
         self._branches = plan.branches
         self._errors = None if plan.error_handler is None else plan.error_handler.sink
         self._opened: list[Sink] = []
+        self._all: list[Sink] = []
+        for sink in self._sinks():
+            if all(sink is not other for other in self._all):
+                self._all.append(sink)
+        self._positions = positions
         self._outcomes = _Outcomes(loop)
 
     def __enter__(self) -> Self:
         try:
-            for sink in self._sinks():
-                if all(sink is not other for other in self._opened):
-                    self._outcomes.wait_for(sink.open())
-                    self._opened.append(sink)
+            for index, sink in enumerate(self._all):
+                started = sink.open() if self._positions is None else sink.resume(self._positions[index])
+                self._outcomes.wait_for(started)
+                self._opened.append(sink)
         except BaseException:
             self._close(failed=True)
             raise
@@ -49,6 +61,15 @@ class Delivery:
                     yield stage.side_output
         if self._errors is not None:
             yield self._errors
+
+    def flush(self) -> None:
+        """When it returns, everything handed out so far outlives a crash."""
+        for sink in self._opened:
+            self._outcomes.wait_for(sink.flush())
+
+    def positions(self) -> list[Any]:
+        """After flush() or the end: where the sinks can go on."""
+        return [sink.position() for sink in self._all]
 
     def emit(self, intake: Executor) -> list[Any]:
         """What is new, handed out; by branch."""

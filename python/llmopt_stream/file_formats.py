@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from .errors import ConfigurationError, PipelineError
 if TYPE_CHECKING:
     from .intake import Intake, Step
 
-__all__ = ["FileFormat", "TableFile", "format_of", "size_of"]
+__all__ = ["FileFormat", "TableFile", "format_of", "rows_since", "size_of", "without_rows"]
 
 
 class FileFormat(Enum):
@@ -95,15 +95,22 @@ class TableFile:
 
     def __init__(self, path: str, format: FileFormat, fields: Sequence[str] | None) -> None:
         self._pyarrow = needs("pyarrow", "arrow")
-        self._path = path
+        self.path = path
         self._format = format
         self._fields = fields
+        self._rows: Callable[[], int] = lambda: 0
         self.bytes_read = 0
         self.total_bytes = size_of(path)
 
-    def steps(self, intake: Intake) -> Step:
-        """Takes the file's records."""
-        return intake.steps(self.batches())
+    @property
+    def at(self) -> int:
+        """How many rows were taken."""
+        return self._rows()
+
+    def steps(self, intake: Intake, start: int) -> Step:
+        """Takes the file's records from row `start` on."""
+        self._rows = rows_since(intake, start)
+        return intake.steps(without_rows(self.batches(), start))
 
     def batches(self) -> Iterator[Any]:
         """The file's record batches, in order."""
@@ -111,27 +118,27 @@ class TableFile:
         try:
             yield from read[self._format]()
         except (self._pyarrow.ArrowException, OSError) as error:
-            raise PipelineError(f"FileSource: path {self._path!r}: {error}") from error
+            raise PipelineError(f"FileSource: path {self.path!r}: {error}") from error
         self.bytes_read = self.total_bytes
 
     def _csv(self) -> Iterator[Any]:
         csv = needs("pyarrow.csv", "arrow")
-        file = sys.stdin.buffer if self._path == "-" else Path(self._path).open("rb")  # noqa: SIM115
+        file = sys.stdin.buffer if self.path == "-" else Path(self.path).open("rb")  # noqa: SIM115
         try:
-            compression = _COMPRESSIONS.get(PurePath(self._path).suffix)
+            compression = _COMPRESSIONS.get(PurePath(self.path).suffix)
             stream = self._pyarrow.PythonFile(file, mode="r")
             if compression is not None:
                 stream = self._pyarrow.CompressedInputStream(stream, compression)
             for batch in csv.open_csv(stream):
-                if self._path != "-":
+                if self.path != "-":
                     self.bytes_read = file.tell()
                 yield batch
         finally:
-            if self._path != "-":
+            if self.path != "-":
                 file.close()
 
     def _parquet(self) -> Iterator[Any]:
-        with needs("pyarrow.parquet", "arrow").ParquetFile(self._path) as file:
+        with needs("pyarrow.parquet", "arrow").ParquetFile(self.path) as file:
             rows = 0
             for batch in file.iter_batches(columns=self._columns(file.schema_arrow.names)):
                 rows += batch.num_rows
@@ -148,7 +155,7 @@ class TableFile:
 
     def _arrow(self) -> Iterator[Any]:
         ipc = needs("pyarrow.ipc", "arrow")
-        with self._pyarrow.memory_map(self._path) as mapped:
+        with self._pyarrow.memory_map(self.path) as mapped:
             if self.total_bytes >= 6 and mapped.read_at(6, 0) == b"ARROW1":
                 file = ipc.open_file(mapped)
                 for index in range(file.num_record_batches):
@@ -158,3 +165,32 @@ class TableFile:
                 for batch in ipc.open_stream(mapped):
                     self.bytes_read = mapped.tell()
                     yield batch
+
+
+def rows_since(intake: Intake, start: int) -> Callable[[], int]:
+    """Says how many rows of a source were taken, if it is at row `start` now."""
+    before = intake.records_in
+    return lambda: start + intake.records_in - before
+
+
+def without_rows(batches: Iterator[Any], rows: int) -> Iterator[Any]:
+    """Tables, lists of records or Arrow streams, without their first rows.
+
+    >>> list(without_rows(iter([[{"n": 1}], [{"n": 2}, {"n": 3}]]), 2))
+    [[{'n': 3}]]
+    """
+    if rows == 0:
+        yield from batches
+        return
+    for batch in batches:
+        if rows == 0:
+            yield batch
+        elif isinstance(batch, list):
+            if len(batch) > rows:
+                yield batch[rows:]
+            rows -= min(rows, len(batch))
+        else:
+            for part in needs("pyarrow", "arrow").RecordBatchReader.from_stream(batch):
+                if part.num_rows > rows:
+                    yield part.slice(rows)
+                rows -= min(rows, part.num_rows)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ._optional import needs
 from .error_policy import ErrorEvent
-from .errors import ConfigurationError, PipelineError
+from .errors import CheckpointError, ConfigurationError, PipelineError
 from .events import ProcessorEvent
 from .operators.fields import as_mapping
 from .results import ResultTable
@@ -23,7 +26,8 @@ __all__ = ["NdjsonSink", "ParquetSink"]
 class FileSink(Sink):
     """Writes under a temporary name beside the file, and renames it in the end.
 
-    A reader sees the old file or the whole new one. A run that fails leaves the old one.
+    A reader sees the old file or the whole new one. A run that fails leaves the old one. Where a run goes on from
+    a checkpoint, so does the file: results that came after the checkpoint are not in it twice.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -34,11 +38,16 @@ class FileSink(Sink):
             )
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         self._file: BinaryIO | None = None
+        self._is_resumable = False
 
     def open(self) -> None:
         """Begins a new file."""
+        self._is_resumable = False
+        self._begin()
+
+    def _begin(self, mode: str = "wb") -> None:
         try:
-            self._file = self._temporary.open("wb")
+            self._file = cast("BinaryIO", self._temporary.open(mode))
         except OSError as error:
             raise ConfigurationError(
                 f"{type(self).__name__}: path {str(self._path)!r}: {error.strerror}"
@@ -50,20 +59,25 @@ class FileSink(Sink):
             return
         try:
             self.finish(self._file)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._to_disk(self._file)
             self._file.close()
             self._temporary.replace(self._path)
             self._file = None
         finally:
             self.abort()
 
+    @staticmethod
+    def _to_disk(file: BinaryIO) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+
     def abort(self) -> None:
-        """Leaves what was there before."""
+        """Leaves what was there before; of what a checkpoint refers to, the temporary file as well."""
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._temporary.unlink(missing_ok=True)
+            if not self._is_resumable:
+                self._temporary.unlink(missing_ok=True)
 
     def finish(self, file: BinaryIO) -> None:
         """Writes what is still to be written."""
@@ -86,6 +100,30 @@ class NdjsonSink(FileSink):
         """Writes the results of a batch."""
         self.file.write("".join(f"{result.to_json()}\n" for result in table).encode())
 
+    def flush(self) -> None:
+        """Brings all lines to the disk."""
+        self._to_disk(self.file)
+        self._is_resumable = True
+
+    def position(self) -> Any:
+        """Which file, and how long it is."""
+        path = self._path if self._file is None else self._temporary
+        return {"file": str(path), "bytes": path.stat().st_size}
+
+    def resume(self, position: Any) -> None:
+        """Goes on with the file as it was, without the lines that came later."""
+        path, size = Path(position["file"]), position["bytes"]
+        if not path.exists() or path.stat().st_size < size:
+            raise CheckpointError(f"{self}: {str(path)!r}, with results of before the checkpoint, is not there whole")
+        if path == self._path:
+            shutil.copyfile(path, self._temporary)
+        else:
+            self._temporary = path
+        self._is_resumable = True
+        self._begin("r+b")
+        self.file.truncate(size)
+        self.file.seek(size)
+
 
 class ParquetSink(FileSink):
     """Writes results as a table, with the columns of ResultTable, to a file, which it replaces (extra `[arrow]`).
@@ -102,11 +140,48 @@ class ParquetSink(FileSink):
         self._pyarrow = needs("pyarrow", "arrow")
         self._pending: ResultTable | list[Any] | None = None
         self._writer: Any = None
+        self._parts: list[Path] = []
+        self._obsolete_parts: list[Path] = []
 
     def open(self) -> None:
         """Begins a new file."""
-        self._pending, self._writer = None, None
+        self._pending, self._writer, self._parts = None, None, []
         super().open()
+
+    def flush(self) -> None:
+        """Brings what there is to the disk, as a part of the file to be."""
+        self._write()
+        self._is_resumable = True
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        self._to_disk(self.file)
+        self.file.close()
+        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.{len(self._parts)}.tmp")
+        self._temporary.replace(part)
+        self._parts.append(part)
+        self._begin()
+
+    def position(self) -> Any:
+        """The parts so far."""
+        return [str(part) for part in ([self._path] if self._file is None else self._parts)]
+
+    def resume(self, position: Any) -> None:
+        """Goes on behind the parts that there were."""
+        parts = [Path(part) for part in position]
+        if missing := [str(part) for part in parts if not part.exists()]:
+            raise CheckpointError(f"{self}: {missing[0]!r}, with results of before the checkpoint, is not there")
+        self.open()
+        self._is_resumable = True
+        for part in parts:
+            # Names of parts are given anew, and must not be those of another process with the same number.
+            kept = self._temporary.with_suffix(f".{len(self._parts)}.{uuid.uuid4().hex[:8]}.tmp")
+            if part == self._path:
+                shutil.copyfile(part, kept)
+                self._parts.append(kept)
+            else:
+                self._parts.append(part)
 
     def send_batch(self, table: Batch) -> None:
         """Keeps the results of a batch until there are enough for a row group."""
@@ -125,6 +200,28 @@ class ParquetSink(FileSink):
             raise self._mixed()
         if len(self._pending) >= self._ROWS:
             self._write()
+
+    def _join_parts(self, file: BinaryIO) -> None:
+        parquet = needs("pyarrow.parquet", "arrow")
+        if self._writer is not None:
+            self.flush()
+            file = self.file
+        with contextlib.ExitStack() as opened:
+            writer: Any = None
+            for part in self._parts:
+                source = opened.enter_context(parquet.ParquetFile(part))
+                if writer is None:
+                    writer = opened.enter_context(parquet.ParquetWriter(file, source.schema_arrow))
+                for group in range(source.num_row_groups):
+                    writer.write_table(source.read_row_group(group).cast(writer.schema))
+        self._obsolete_parts, self._parts = self._parts, []
+
+    def close(self) -> None:
+        """Puts the file in its place."""
+        super().close()
+        for part in self._obsolete_parts:
+            part.unlink(missing_ok=True)
+        self._obsolete_parts = []
 
     def _mixed(self) -> PipelineError:
         return PipelineError(f"{self}: one table cannot hold results and events; give each a sink of its own")
@@ -193,8 +290,11 @@ class ParquetSink(FileSink):
         super().abort()
 
     def finish(self, file: BinaryIO) -> None:
-        """Writes the last row group and the file's end."""
+        """Writes the last row group and the file's end, behind the rows of all parts."""
         self._write()
+        if self._parts:
+            self._join_parts(file)
+            return
         if self._writer is None:
             needs("pyarrow.parquet", "arrow").write_table(self._pyarrow.table({}), file)
         else:

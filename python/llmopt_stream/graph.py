@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from . import _core
 from .branches import Branch
 from .errors import CheckpointError, ConfigurationError, PipelineError
 from .events import GroupingKey, ProcessorEvent
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 __all__ = ["StreamGraph"]
+
+_STATE = "graph/state"
+"""The name of a checkpoint's only piece."""
 
 _CHUNK = 4096
 """As many records as the core takes at a time."""
@@ -602,12 +606,59 @@ class StreamGraph:
             for head in self.heads.values():
                 head.end_of_input()
 
-    def open_sources(self, plan: Plan) -> Step:
+    def fingerprint(self) -> Any:
+        """What decides which checkpoints fit."""
+        return _fingerprint(self._plan)
+
+    def begin_store(self, id: int, writer: _core.CheckpointWriter) -> Any:
+        """Hands all state to the writer, at once; returns what else there is, as types of JSON."""
+        del id
+        writer.put(_STATE, self.snapshot())
+        return [self.failures.counts]
+
+    def store(self, budget: int, writer: _core.CheckpointWriter) -> bool:
+        """Everything was handed over by begin_store()."""
+        del budget, writer
+        return True
+
+    def forget_stored(self) -> None:
+        """Every checkpoint has everything."""
+
+    def restore_stored(self, backend: _core.StateBackend, state: Any) -> None:
+        """Goes on from what a backend has, and from what begin_store() returned."""
+        snapshot = backend.get(_STATE.encode())
+        if snapshot is None:
+            raise CheckpointError("checkpoint is damaged: its state is not there")
+        self.restore_state(snapshot)
+        self.failures.set_state(state[0], [])
+
+    def use_sources(self) -> None:
+        """Where records come from, as the plans say."""
+        for name, plan in self._plans_of_heads.items():
+            self.heads[name].use_source(plan.needed_source())
+
+    def positions(self) -> list[Any]:
+        """Where each source goes on; see Source.position()."""
+        return [head.source.position() for head in self.heads.values()]
+
+    def seek(self, positions: list[Any]) -> None:
+        """Lets sources start there."""
+        for head, position in zip(self.heads.values(), positions, strict=True):
+            head.source.seek(position)
+
+    def checkpointed(self, positions: list[Any]) -> None:
+        """A checkpoint with these positions is durable."""
+        for head, position in zip(self.heads.values(), positions, strict=True):
+            head.source.checkpointed(position)
+
+    def close_sources(self) -> None:
+        """After the run."""
+        for head in self.heads.values():
+            head.source.close()
+
+    def open_sources(self) -> Step:
         """Takes from the input whose watermark is furthest back, so that little has to be remembered."""
-        del plan
-        steps = {
-            name: self._plans_of_heads[name].needed_source().open(head) for name, head in self.heads.items()
-        }
+        steps = {name: head.open_sources() for name, head in self.heads.items()}
 
         def step(max_records: int = UNLIMITED) -> bool:
             while steps:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import _core
 from ._optional import needs
 from .branches import GAP_FIELD
-from .errors import ConfigurationError, WindowAssignmentError
+from .errors import ConfigurationError, PipelineError, WindowAssignmentError
 from .events import GroupingKey
+from .exact_json import decode, encode
 from .explain import RecordExplanation
 from .failures import Failures
 from .lateness import LatenessReport
@@ -33,6 +34,8 @@ UNLIMITED = 2**31
 """More records than any batch has."""
 
 _LIST_BATCH = 4096
+_PIECES = "core/"
+"""What the names of a checkpoint's pieces begin with."""
 
 
 class Step(Protocol):
@@ -64,6 +67,7 @@ class Intake:
         self._generators = (
             PartitionedGenerators(watermark) if watermark is not None and in_core is None else None
         )
+        self._plan = plan
         self._collect_late = collect_late
         self._key_names = plan.key
         self._branches = plan.branch_names()
@@ -185,10 +189,69 @@ class Intake:
         """Goes on from a snapshot, in a new one of the same plan."""
         self.core.restore(state)
 
-    def open_sources(self, plan: Plan) -> Step:
+    def fingerprint(self) -> Any:
+        """What decides which checkpoints fit."""
+        return json.loads(self.core.fingerprint)
+
+    def begin_store(self, id: int, writer: _core.CheckpointWriter) -> Any:
+        """Starts a checkpoint of the state as it is; returns what Python keeps, as types of JSON."""
+        self.core.begin_store(id, _PIECES, writer)
+        return [
+            self.failures.counts,
+            [
+                [partition, encode(each, f"{generator}.get_state() of partition {partition}")]
+                for generator, partition, each in self.generator_states()
+            ],
+        ]
+
+    def store(self, budget: int, writer: _core.CheckpointWriter) -> bool:
+        """Hands about so many bytes more to the writer; whether that was all."""
+        return self.core.store(budget, writer)
+
+    def forget_stored(self) -> None:
+        """A checkpoint has failed: the next one has everything."""
+        self.core.forget_stored()
+
+    def restore_stored(self, backend: _core.StateBackend, state: Any) -> None:
+        """Goes on from what a backend has, and from what begin_store() returned."""
+        self.core.restore_stored(_PIECES, backend)
+        counts, generators = state
+        self.failures.set_state(counts, [])
+        self.restore(late=[], generators={partition: decode(each) for partition, each in generators})
+
+    def use_source(self, source: Source) -> None:
+        """Where records come from."""
+        self._source = source
+
+    def use_sources(self) -> None:
+        """The same, as the plan says."""
+        self.use_source(self._plan.needed_source())
+
+    @property
+    def source(self) -> Source:
+        if self._source is None:
+            raise PipelineError("there is no source")
+        return self._source
+
+    def positions(self) -> list[Any]:
+        """Where each source goes on; see Source.position()."""
+        return [self.source.position()]
+
+    def seek(self, positions: list[Any]) -> None:
+        """Lets sources start there."""
+        self.source.seek(positions[0])
+
+    def checkpointed(self, positions: list[Any]) -> None:
+        """A checkpoint with these positions is durable."""
+        self.source.checkpointed(positions[0])
+
+    def open_sources(self) -> Step:
         """Starts the source."""
-        self._source = plan.needed_source()
-        return self._source.open(self)
+        return self.source.open(self)
+
+    def close_sources(self) -> None:
+        """After the run."""
+        self.source.close()
 
     def progress(self) -> float | None:
         """How much of the input has been read, from 0 to 1; None where nobody knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import threading
@@ -15,7 +16,8 @@ from typing import Any
 from ._html import text_html
 from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
-from .executor import executor_of
+from .checkpoints import Checkpoints, NoCheckpoints, checkpoints_of
+from .executor import Executor, executor_of
 from .failures import Failures
 from .intake import UNLIMITED
 from .plan import DEFAULT_WATERMARK, Plan
@@ -33,6 +35,7 @@ class StreamPipeline:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._stop = threading.Event()
+        self._wants_checkpoint = threading.Event()
         self._stopped = False
         self._running = threading.Lock()
         self._counts: dict[str, Any] = {}
@@ -57,6 +60,10 @@ class StreamPipeline:
         """
         self._stop.set()
 
+    def checkpoint(self) -> None:
+        """Asks the current run for a checkpoint, after the batch in hand. May be called from any thread."""
+        self._wants_checkpoint.set()
+
     def open(self) -> PushSession:
         """A push session: the same plan and sinks, with records handed in by calls instead of a source."""
         return PushSession(self._plan)
@@ -78,7 +85,8 @@ class StreamPipeline:
 
         After `max_events` records exactly (malformed ones included), or after `timeout`, the input counts as
         ended: every window completes. On `stop()`, and on SIGINT or SIGTERM where this is the main thread, the
-        run ends after the batch in hand, and windows that are not complete do not fire. A second SIGINT, a
+        run ends after the batch in hand, and windows that are not complete do not fire; with a state backend a
+        checkpoint keeps them for the next run. A second SIGINT, a
         second or more later, raises KeyboardInterrupt. Elsewhere than on the main thread signals are left
         alone. `progress` shows on standard error how far the run is.
         """
@@ -130,29 +138,45 @@ class StreamPipeline:
             failures=Failures(plan.error_handler, branches=len(plan.branches), wait=self._stop.wait),
         )
         started = time.monotonic()
-        step = intake.open_sources(plan)
-        with (
-            Delivery(plan, loop=loop) as delivery,
-            progress_display(intake.progress, shown=progress) as display,
-        ):
-            uses_clock = plan.uses_clock
-            self._counts = intake.counts()
-            while not self._stop.is_set():
-                left = limits.left(self._counts["records_in"], time.monotonic() - started)
-                left = left if plan.buffer_size is None else min(left, plan.buffer_size)
-                if uses_clock:
-                    intake.advance_processing_time(time.time_ns() // 1_000)
-                more = left > 0 and step(left)
-                # A stop counts even where the input ended while it came.
-                if not more and not self._stop.is_set():
-                    intake.end_of_input()
-                delivery.emit(intake)
-                self._counts = intake.counts()
-                display.update(self._counts["records_in"])
-                if not more:
-                    break
-        self._counts = intake.counts()
+        intake.use_sources()
+        with contextlib.closing(_Sources(intake)), checkpoints_of(plan, intake) as checkpoints:
+            checkpoints.restore()
+            step = intake.open_sources()
+            checkpoints.check_sources()
+            delivery = Delivery(plan, loop=loop, positions=checkpoints.sink_positions)
+            with delivery, progress_display(intake.progress, shown=progress) as display:
+                uses_clock = plan.uses_clock
+                self._note(intake, checkpoints)
+                ended = False
+                while not (ended or self._stop.is_set()):
+                    taken = self._counts["records_in"] - checkpoints.records_before
+                    left = limits.left(taken, time.monotonic() - started)
+                    left = left if plan.buffer_size is None else min(left, plan.buffer_size)
+                    if uses_clock:
+                        intake.advance_processing_time(time.time_ns() // 1_000)
+                    # A stop counts even where the input ended while it came.
+                    ended = not (left > 0 and step(left)) and not self._stop.is_set()
+                    if ended:
+                        intake.end_of_input()
+                    delivery.emit(intake)
+                    if not ended:
+                        checkpoints.after_step(delivery, requested=self._checkpoint_requested())
+                    self._note(intake, checkpoints)
+                    display.update(self._counts["records_in"])
+            checkpoints.finish(delivery, ended=ended)
+            self._note(intake, checkpoints)
         return RunSummary.of(plan, intake, timedelta(seconds=time.monotonic() - started))
+
+    def _note(self, intake: Executor, checkpoints: Checkpoints | NoCheckpoints) -> None:
+        self._counts = intake.counts()
+        if (of_checkpoints := checkpoints.metrics()) is not None:
+            self._counts["checkpoints"] = of_checkpoints
+
+    def _checkpoint_requested(self) -> bool:
+        requested = self._wants_checkpoint.is_set()
+        if requested:
+            self._wants_checkpoint.clear()
+        return requested
 
     def __repr__(self) -> str:
         return f"<StreamPipeline {self._plan.name!r}>"
@@ -182,6 +206,13 @@ class _Limits:
     def left(self, records: int, seconds: float) -> int:
         """How many records a step may still take."""
         return 0 if seconds >= self.seconds else min(self.records - records, UNLIMITED)
+
+
+class _Sources:
+    """The sources of a run, to be closed."""
+
+    def __init__(self, intake: Executor) -> None:
+        self.close = intake.close_sources
 
 
 class _StopOnSignals:

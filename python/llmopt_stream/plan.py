@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from . import _core
 from .branches import GAP_FIELD, Branch
+from .checkpoints import CheckpointSettings
 from .columns import Expression
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
@@ -18,6 +19,7 @@ from .operators.operator import CoreStep, Operator
 from .programs import fields_of, number_program
 from .schemas import types_of_event
 from .sources import Source
+from .state import StateBackend
 from .units import duration_text
 from .watermarks import (
     BoundedOutOfOrdernessWatermark,
@@ -53,6 +55,8 @@ class Plan:
     buffer_size: int | None = None
     future_skew: int | None = None
     past_skew: int | None = None
+    state_backend: StateBackend | None = None
+    checkpoints: CheckpointSettings | None = None
 
     def branch_names(self) -> list[str]:
         return [branch.name for branch in self.branches]

@@ -50,6 +50,18 @@ class Sink:
             if inspect.isawaitable(outcome):
                 await outcome
 
+    def flush(self) -> Any:
+        """Called before a checkpoint: when it returns, everything sent so far outlives a crash."""
+
+    def position(self) -> Any:
+        """After flush() or close(): what resume() needs to go on there, of JSON's types; None if it needs nothing."""
+        return None
+
+    def resume(self, position: Any) -> Any:
+        """Called instead of open() where a run goes on from a checkpoint. What was sent after that comes again."""
+        del position
+        return self.open()
+
     def close(self) -> Any:
         """Called once after the last result."""
 

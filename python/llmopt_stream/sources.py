@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from .errors import ConfigurationError
-from .file_formats import FileFormat, TableFile, format_of, size_of
+from .errors import ConfigurationError, PipelineError
+from .file_formats import FileFormat, TableFile, format_of, rows_since, size_of, without_rows
 from .intake import UNLIMITED, Step
 from .units import Duration, Time, duration_micros, time_micros
 
@@ -46,6 +46,22 @@ class Source:
         """How much of the input has been read, from 0 to 1; None where nobody knows."""
         return None
 
+    def position(self) -> Any:
+        """Where a run that goes on from here starts, after the records taken so far: something of JSON's types,
+        for seek(). None where nothing can be read again.
+        """
+        return None
+
+    def seek(self, position: Any) -> None:
+        """The next open() starts at a position."""
+        raise ConfigurationError(f"{self}: cannot go on at a position: {position!r}")
+
+    def checkpointed(self, position: Any) -> None:
+        """A checkpoint that starts at this position is durable: nothing before it is read again."""
+
+    def close(self) -> None:
+        """Called once after a run."""
+
     def __str__(self) -> str:
         return type(self).__name__
 
@@ -67,6 +83,8 @@ class FileSource(Source):
             None if format is None and glob.has_magic(self._path) else format_of(self._path, format)
         )
         self._files: list[_NdjsonFile | TableFile] = []
+        self._start: tuple[int, int] = (0, 0)
+        self._at: int = 0
 
     def _paths(self) -> list[str]:
         if self._path == "-" or Path(self._path).exists() or not glob.has_magic(self._path):
@@ -83,18 +101,43 @@ class FileSource(Source):
             for path in self._paths()
             for format in [self._format or format_of(path, None)]
         ]
-        waiting = (file.steps(intake) for file in self._files)
-        current = next(waiting, None)
+        self._at, within = self._start
+        self._start = (0, 0)
+        current: Step | None = None
 
         def step(max_records: int = UNLIMITED) -> bool:
-            nonlocal current
-            while current is not None:
+            nonlocal current, within
+            while self._at < len(self._files):
+                if current is None:
+                    current, within = self._files[self._at].steps(intake, within), 0
                 if current(max_records):
                     return True
-                current = next(waiting, None)
+                current = None
+                self._at += 1
             return False
 
         return step
+
+    def position(self) -> Any:
+        """The file that is being read, and how far: in bytes after decompression, or in rows."""
+        if self._path == "-":
+            return None
+        if self._at == len(self._files):
+            return {"file": self._at, "path": "", "at": 0}
+        file = self._files[self._at]
+        return {"file": self._at, "path": file.path, "at": file.at}
+
+    def seek(self, position: Any) -> None:
+        """Files that have been read must be there as they were; further ones may have come."""
+        paths = self._paths()
+        index, path = position["file"], position["path"]
+        if index < len(paths) and path not in ("", paths[index]):
+            raise PipelineError(
+                f"{self}: file {index} is {paths[index]!r}, and was {path!r} when the checkpoint was taken"
+            )
+        if index > len(paths) or (path and index == len(paths)):
+            raise PipelineError(f"{self}: {path or 'a file'!r}, which was read, is not there any more")
+        self._start = (index, position["at"])
 
     def progress(self) -> float | None:
         total = sum(file.total_bytes for file in self._files)
@@ -109,17 +152,22 @@ class _NdjsonFile:
     """One file, which is opened when its turn comes: a pattern may match more than can be open at once."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self.total_bytes = size_of(path)
         self.bytes_read = 0
+        self.at = 0
 
-    def steps(self, intake: Intake) -> Step:
-        reader = _core.NdjsonReader(self._path)
+    def steps(self, intake: Intake, start: int) -> Step:
+        """From byte `start`, after decompression, on."""
+        reader = _core.NdjsonReader(self.path)
+        reader.seek(start)
+        self.at = start
         take = intake.ndjson(reader)
 
         def step(max_records: int = UNLIMITED) -> bool:
             more = take(max_records)
             self.bytes_read = reader.bytes_read
+            self.at = reader.offset
             return more
 
         return step
@@ -136,12 +184,27 @@ class ArrowSource(Source):
             raise ConfigurationError(
                 f"ArrowSource: {type(data).__name__} has no __arrow_c_stream__ and is no iterable of things that have"
             )
+        self._start = 0
+        self._rows: Callable[[], int] = lambda: 0
 
     def batches(self) -> Iterator[Any]:
         if hasattr(self._data, "__arrow_c_stream__"):
             yield self._data
         else:
             yield from self._data
+
+    def open(self, intake: Intake) -> Step:
+        start, self._start = self._start, 0
+        self._rows = rows_since(intake, start)
+        return intake.steps(without_rows(self.batches(), start))
+
+    def position(self) -> Any:
+        """How many rows were taken."""
+        return self._rows()
+
+    def seek(self, position: Any) -> None:
+        """The same rows have to come again."""
+        self._start = position
 
     def __str__(self) -> str:
         return f"ArrowSource({type(self._data).__name__})"
@@ -160,6 +223,7 @@ class IterableSource(Source):
     def __init__(self, records: Iterable[Any]) -> None:
         self._records = records
         self._taken = 0
+        self._start = 0
         _check_not_columns(records, "IterableSource: records")
         if not isinstance(records, Iterable):
             raise ConfigurationError(
@@ -167,8 +231,8 @@ class IterableSource(Source):
             )
 
     def open(self, intake: Intake) -> Step:
-        self._taken = 0
-        records = iter(self._records)
+        self._taken, self._start = self._start, 0
+        records = islice(self._records, self._taken, None)
 
         def step(max_records: int = self._BATCH) -> bool:
             batch = self._next_batch(records, min(max_records, self._BATCH))
@@ -189,6 +253,14 @@ class IterableSource(Source):
             if time.monotonic() >= until:
                 break
         return batch
+
+    def position(self) -> Any:
+        """How many records were taken."""
+        return self._taken
+
+    def seek(self, position: Any) -> None:
+        """The iterable has to yield the same records again, from the first one on."""
+        self._start = position
 
     def progress(self) -> float | None:
         total = len(self._records) if isinstance(self._records, Sized) else 0
@@ -246,6 +318,8 @@ class GeneratorSource(Source):
         }
         self._settings |= {name: value for name, value in optional.items() if value is not None}
         self._generator = self._new_generator()  # checks the settings
+        self._reader: _core.NdjsonReader | None = None
+        self._start = 0
 
     def _new_generator(self) -> _core.FeedbackGenerator:
         try:
@@ -255,7 +329,18 @@ class GeneratorSource(Source):
 
     def open(self, intake: Intake) -> Step:
         self._generator = self._new_generator()
-        return intake.ndjson(_core.NdjsonReader.of(self._generator.next_chunk))
+        self._reader = _core.NdjsonReader.of(self._generator.next_chunk)
+        start, self._start = self._start, 0
+        self._reader.seek(start)
+        return intake.ndjson(self._reader)
+
+    def position(self) -> Any:
+        """The offset of the next event in the text of all of them."""
+        return 0 if self._reader is None else self._reader.offset
+
+    def seek(self, position: Any) -> None:
+        """Generates what comes before it once more."""
+        self._start = position
 
     @property
     def counts(self) -> dict[str, Any]:

@@ -336,8 +336,8 @@ TEST(NdjsonReader, ChunksMayBeDecodedApartFromReading) {
 
 TEST(NdjsonReader, GoesOnAtAnOffsetWithTheRecordsThatWereNotTaken) {
     const std::string long_line = "{\"t\":1,\"x\":\"" + std::string(2 * kLimit, 'y') + "\"}";
-    const std::string input = "\xEF\xBB\xBF" + event(1) + "\r\n\n" + event(2) + "\n" + long_line + "\n\n" + event(3) +
-                              "\n" + long_line + "\n" + event(4);
+    const std::string input = "\xEF\xBB\xBF" + event(1) + "\r\n\n" + event(2) + "\n" + long_line + "\n\n" +
+                              event(3) + "\n" + long_line + "\n" + event(4);
     for (const std::size_t chunk : {std::size_t{1}, std::size_t{7}, std::size_t{50}, std::size_t{1} << 12}) {
         NdjsonReader whole(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
         const Records expected = read_all(whole, kLimit);
@@ -355,8 +355,9 @@ TEST(NdjsonReader, GoesOnAtAnOffsetWithTheRecordsThatWereNotTaken) {
             NdjsonReader rest(std::make_unique<MemoryByteStream>(input), chunk, kLimit);
             rest.seek(first.offset());
             const Records left = read_all(rest, kLimit);
-            EXPECT_EQ(left.times, std::vector<Timestamp>(expected.times.begin() + static_cast<std::ptrdiff_t>(times),
-                                                         expected.times.end()))
+            EXPECT_EQ(left.times,
+                      std::vector<Timestamp>(expected.times.begin() + static_cast<std::ptrdiff_t>(times),
+                                             expected.times.end()))
                 << "chunk " << chunk << ", taken " << taken;
             EXPECT_EQ(left.originals.size(), expected.originals.size() - taken);
         }

@@ -1,0 +1,45 @@
+#include <memory>
+#include <string>
+
+#include "bindings/bindings.hpp"
+#include "bindings/errors.hpp"
+#include "state/checkpoint_writer.hpp"
+
+namespace llmopt_stream::bindings {
+
+void bind_checkpoints(py::module_& module) {
+    using without_gil = py::call_guard<py::gil_scoped_release>;
+
+    py::class_<CheckpointWriter>(module, "CheckpointWriter",
+                                 "Writes checkpoints in a thread of its own, in the order given.")
+        .def(py::init<std::shared_ptr<StateBackend>>(), py::arg("backend"))
+        .def(
+            "put",
+            [](CheckpointWriter& self, std::string name, std::string value) {
+                StateChanges changes;
+                changes.put(std::move(name), std::move(value));
+                self.apply(std::move(changes));
+            },
+            py::arg("name"), py::arg("value"), without_gil())
+        .def("checkpoint", &CheckpointWriter::checkpoint, py::arg("id"), py::arg("manifest"), py::arg("keep"),
+             py::arg("expired_before") = kMinTimestamp, without_gil())
+        .def("start_over", &CheckpointWriter::start_over, without_gil(),
+             "Forgets all state, and failures, before what comes next.")
+        .def_property_readonly("pending_bytes", &CheckpointWriter::pending_bytes)
+        .def(
+            "take_outcomes",
+            [](CheckpointWriter& self) {
+                py::list outcomes;
+                for (const CheckpointWriter::Outcome& outcome : self.take_outcomes()) {
+                    outcomes.append(py::make_tuple(
+                        outcome.id,
+                        outcome.failure ? py::cast(std::string(outcome.failure->what())) : py::none(),
+                        outcome.seconds, outcome.bytes));
+                }
+                return outcomes;
+            },
+            "(id, what failed or None, seconds, bytes) of checkpoints since the last call.")
+        .def("wait", &CheckpointWriter::wait, without_gil(), "Until all is done that was asked for.");
+}
+
+}  // namespace llmopt_stream::bindings
