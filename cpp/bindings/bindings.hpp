@@ -13,5 +13,6 @@ void bind_sources(py::module_& module);
 void bind_generator(py::module_& module);
 void bind_pipeline(py::module_& module);
 void bind_join(py::module_& module);
+void bind_state(py::module_& module);
 
 }  // namespace llmopt_stream::bindings

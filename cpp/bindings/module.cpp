@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, module) {
     bind_generator(module);
     bind_pipeline(module);
     bind_join(module);
+    bind_state(module);
 }
