@@ -72,8 +72,10 @@ struct Layout {
     Metrics metrics;
     std::vector<FieldType> types;
     std::size_t labels;
+    /// What it was made of: (metrics, types, labels).
+    py::tuple settings;
     /// Two accumulators can be merged if these are equal.
-    std::string settings;
+    std::string settings_text;
     /// The metrics that single statistics are asked of, and where in the row their states lie.
     const ValueStatistics* statistics = nullptr;
     std::size_t statistics_at = 0;
@@ -133,7 +135,7 @@ public:
             merge(*copy());
             return;
         }
-        if (layout_ != other.layout_ && layout_->settings != other.layout_->settings) {
+        if (layout_ != other.layout_ && layout_->settings_text != other.layout_->settings_text) {
             throw Error(ErrorKind::kAggregation, "merge: the accumulators are of different aggregators");
         }
         row_.merge(state(), other.state(), *pool_);
@@ -188,6 +190,7 @@ public:
         std::swap(pool_, decoded.pool_);
     }
     [[nodiscard]] std::uint64_t count() const { return statistics().count(state() + layout_->statistics_at); }
+    [[nodiscard]] py::tuple settings() const { return layout_->settings; }
     [[nodiscard]] bool reads_labels() const noexcept { return layout_->labels != 0; }
     [[nodiscard]] double percentile_error() const {
         return statistics().percentile_error(state() + layout_->statistics_at);
@@ -207,7 +210,8 @@ private:
         for (const std::string& type : types) {
             layout->types.push_back(field_type_of(type));
         }
-        layout->settings = py::str(py::make_tuple(metrics, types, labels));
+        layout->settings = py::make_tuple(metrics, types, labels);
+        layout->settings_text = py::str(layout->settings);
         std::size_t at = 0;
         for (const py::handle metric : metrics) {
             layout->metrics.push_back(metric_of(py::reinterpret_borrow<py::dict>(metric))(layout->types));
@@ -298,6 +302,8 @@ void bind_aggregates(py::module_& module) {
         .def("decode", &Accumulator::decode, py::arg("encoded"), "Replaces the content by encoded bytes.")
         .def_property_readonly("reads_labels", &Accumulator::reads_labels,
                                "Whether anything reads values as they are, whatever their type.")
+        .def_property_readonly("settings", &Accumulator::settings,
+                               "What it was made of: metrics, types, labels.")
         .def_property_readonly("count", &Accumulator::count)
         .def_property_readonly("sum",
                                [](const Accumulator& self) { return self.result(AggregationKind::kSum); })

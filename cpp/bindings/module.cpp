@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, module) {
     bind_checkpoints(module);
     bind_pipeline(module);
     bind_join(module);
+    bind_state(module);
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "record/time.hpp"
+#include "state/state_backend.hpp"
 
 namespace llmopt_stream {
 
@@ -41,7 +42,7 @@ public:
     explicit ExpiryFilter(Timestamp expired_before) : expired_before_(expired_before) {}
     bool Filter(int /*level*/, const rocksdb::Slice& /*key*/, const rocksdb::Slice& value,
                 std::string* /*new_value*/, bool* /*value_changed*/) const override {
-        return expiring_value::expiry({value.data(), value.size()}) <= expired_before_;
+        return has_expired(expiring_value::expiry({value.data(), value.size()}), expired_before_);
     }
     const char* Name() const override { return "llmopt_stream.ExpiryFilter"; }
 

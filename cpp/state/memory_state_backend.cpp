@@ -17,7 +17,7 @@ std::optional<std::string> MemoryStateBackend::get(std::string_view key) {
     const std::shared_lock lock(mutex_);
     require_open();
     const auto found = values_.find(key);
-    if (found == values_.end() || found->second.expires <= expired_before_) {
+    if (found == values_.end() || has_expired(found->second.expires, expired_before_)) {
         return std::nullopt;
     }
     bytes_read_ += key.size() + found->second.bytes.size();
@@ -42,7 +42,7 @@ void MemoryStateBackend::scan(std::string_view prefix, const Visit& visit, std::
     require_open();
     for (auto at = values_.lower_bound(std::max(prefix, from));
          at != values_.end() && at->first.starts_with(prefix); ++at) {
-        if (at->second.expires <= expired_before_) {
+        if (has_expired(at->second.expires, expired_before_)) {
             continue;
         }
         bytes_read_ += at->first.size() + at->second.bytes.size();
@@ -67,7 +67,7 @@ void MemoryStateBackend::set_expired_before(Timestamp time) {
 void MemoryStateBackend::compact() {
     const std::unique_lock lock(mutex_);
     require_open();
-    std::erase_if(values_, [this](const auto& each) { return each.second.expires <= expired_before_; });
+    std::erase_if(values_, [this](const auto& each) { return has_expired(each.second.expires, expired_before_); });
 }
 
 void MemoryStateBackend::checkpoint(std::uint64_t id, std::string_view manifest) {

@@ -218,7 +218,7 @@ std::optional<std::string> RocksDBStateBackend::get(std::string_view key) {
         if (!status.ok()) {
             throw failure("get", status);
         }
-        if (expiring_value::expiry(view_of(sealed)) <= expired_before_) {
+        if (has_expired(expiring_value::expiry(view_of(sealed)), expired_before_)) {
             return std::nullopt;
         }
         std::string value(expiring_value::content(view_of(sealed)));
@@ -264,7 +264,7 @@ void RocksDBStateBackend::scan(std::string_view prefix, const Visit& visit, std:
                 break;
             }
             const std::string_view sealed = view_of(at->value());
-            if (expiring_value::expiry(sealed) <= expired_before_) {
+            if (has_expired(expiring_value::expiry(sealed), expired_before_)) {
                 continue;
             }
             const std::string_view value = expiring_value::content(sealed);

@@ -15,6 +15,10 @@ namespace llmopt_stream {
 /// The expiry of a value that stays until it is deleted.
 inline constexpr Timestamp kNeverExpires = kMaxTimestamp;
 
+[[nodiscard]] constexpr bool has_expired(Timestamp expires, Timestamp expired_before) noexcept {
+    return expires <= expired_before && expires != kNeverExpires;
+}
+
 struct StateChange {
     std::string key;
     /// None: the key is deleted.

@@ -79,6 +79,7 @@ from .sketches import (
     HistogramAggregator,
 )
 from .sources import ArrowSource, FileSource, GeneratorSource, IterableSource, Source
+from .state import MemoryStateBackend, RocksDBStateBackend
 from .triggers import (
     AfterWatermark,
     CountTrigger,
@@ -97,6 +98,7 @@ from .watermarks import (
     Watermark,
     WatermarkGenerator,
 )
+from .window_state import WindowStateManager
 from .windows import (
     CountWindowAssigner,
     CumulativeWindowAssigner,
@@ -166,6 +168,7 @@ __all__ = [
     "LatenessReport",
     "LinearTrendAggregator",
     "MaxAggregator",
+    "MemoryStateBackend",
     "MinAggregator",
     "MovingAverage",
     "NdjsonSink",
@@ -183,6 +186,7 @@ __all__ = [
     "RecordExplanation",
     "RefreshingTable",
     "ResultTable",
+    "RocksDBStateBackend",
     "RunSummary",
     "SerializationError",
     "SessionWindowAssigner",
@@ -204,6 +208,7 @@ __all__ = [
     "WindowAssigner",
     "WindowAssignmentError",
     "WindowSpec",
+    "WindowStateManager",
     "WindowTrigger",
     "WindowType",
     "WindowVerdict",

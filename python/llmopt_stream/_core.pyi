@@ -11,12 +11,19 @@ __all__: list[str] = [
     "Accumulator",
     "ArrowReader",
     "FeedbackGenerator",
+    "MemoryStateBackend",
     "NdjsonReader",
     "Panes",
     "Pipeline",
     "RecordJoin",
+    "RocksDBStateBackend",
+    "StateBackend",
+    "StateChanges",
     "assign_windows",
+    "kill_point",
+    "list_checkpoints",
     "parse_iso8601",
+    "verify_checkpoint",
 ]
 
 class Accumulator:
@@ -106,6 +113,11 @@ class Accumulator:
     def reads_labels(self) -> bool:
         """
         Whether anything reads values as they are, whatever their type.
+        """
+    @property
+    def settings(self) -> tuple:
+        """
+        What it was made of: metrics, types, labels.
         """
     @property
     def sum(self) -> None | int | float: ...
@@ -339,6 +351,57 @@ class RecordJoin:
     def restore(self, bytes: str) -> None: ...
     def snapshot(self) -> bytes: ...
 
+class StateChanges:
+    """
+    Puts and deletes that are made together.
+    """
+    def __init__(self) -> None: ...
+    def delete(self, key: bytes) -> None: ...
+    def put(
+        self, key: bytes, value: bytes, expires: typing.SupportsInt | typing.SupportsIndex | None = None
+    ) -> None: ...
+
+class StateBackend:
+    """
+    Keys and values, both any bytes, with checkpoints to go back to.
+    """
+    def apply(self, changes: StateChanges) -> None:
+        """
+        All or nothing.
+        """
+    def checkpoint(self, id: typing.SupportsInt | typing.SupportsIndex, manifest: bytes) -> None: ...
+    def checkpoints(self) -> list: ...
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
+    def compact(self) -> None: ...
+    def discard(self, id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def get(self, key: bytes) -> typing.Any: ...
+    def restore(self, id: typing.SupportsInt | typing.SupportsIndex, verify: bool) -> bytes: ...
+    def scan_page(
+        self, prefix: bytes, start: bytes, bytes: typing.SupportsInt | typing.SupportsIndex
+    ) -> list:
+        """
+        The first entries with this prefix, from a key on.
+        """
+    def set_expired_before(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def verify(self, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]: ...
+    @property
+    def bytes_read(self) -> int: ...
+    @property
+    def bytes_written(self) -> int: ...
+
+class MemoryStateBackend(StateBackend):
+    def __init__(self) -> None: ...
+
+class RocksDBStateBackend(StateBackend):
+    def __init__(
+        self,
+        path: str,
+        checkpoint_path: str,
+        memtable_bytes: typing.SupportsInt | typing.SupportsIndex,
+        cache_bytes: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
 def assign_windows(
     time: typing.SupportsInt | typing.SupportsIndex,
     *,
@@ -351,7 +414,22 @@ def assign_windows(
     The windows [start, end) that contain a time, earliest first.
     """
 
+def kill_point(name: str) -> None:
+    """
+    Ends the process by SIGKILL if LLMOPT_STREAM_KILL_POINT names this step.
+    """
+
+def list_checkpoints(path: str) -> list:
+    """
+    (id, created, bytes, manifest, damage) of each checkpoint in a directory, in use or not.
+    """
+
 def parse_iso8601(text: str) -> int | None:
     """
     Microseconds since the epoch of an ISO-8601 time, or None.
+    """
+
+def verify_checkpoint(path: str, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]:
+    """
+    What is damaged in a checkpoint, in use or not.
     """

@@ -292,6 +292,11 @@ class AggregationState:
         self._aggregator.add(self._accumulator, value)
 
     @property
+    def accumulator(self) -> Accumulator:
+        """Of the nine statistics."""
+        return self._accumulator
+
+    @property
     def count(self) -> int:
         return self._accumulator.count
 

@@ -6,7 +6,7 @@ ProcessorError
 ├── AggregationError       a result cannot be computed: an integer sum overflows, a user's aggregator raised
 ├── WatermarkError         a watermark generator failed
 ├── StateError             keyed state cannot be read or written
-├── CheckpointError        a snapshot or checkpoint is damaged or of another plan
+├── CheckpointError        a snapshot or checkpoint is damaged, of another plan, or cannot be made
 ├── KafkaError             the broker or its client failed
 ├── SerializationError     data cannot be decoded or encoded
 └── PipelineError          a running pipeline cannot go on
@@ -59,7 +59,7 @@ class StateError(ProcessorError):
 
 
 class CheckpointError(ProcessorError):
-    """A snapshot or checkpoint is damaged, unreadable or of another plan."""
+    """A snapshot or checkpoint is damaged, unreadable, of another plan, or cannot be made."""
 
 
 class KafkaError(ProcessorError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.units import Duration, duration_micros
 
 from .flow import END, START
+from .stored_values import StoredValues
+
+if TYPE_CHECKING:
+    from llmopt_stream.state import StateBackend
 
 __all__ = ["StateStore"]
 
@@ -20,22 +24,36 @@ class StateStore:
     moved on by that much; alone, `advance(time)` says how far it is. Snapshots take values of JSON's types,
     tuples, sets, bytes, times, Decimal, numbers of NumPy, times of pandas, and dataclasses of these.
 
+    With a `backend` the values are kept there, under the store's `name`: `put` again what you have changed. The
+    checkpoints are the backend's.
+
     >>> store = StateStore(ttl="10m")
     >>> store.put("seen", 3)
     >>> store.get("seen"), store.get("missing"), store.get("missing", 0)
     (3, None, 0)
     >>> store.advance(600_000_000)
     >>> store.get("seen")
+
+    >>> from llmopt_stream import MemoryStateBackend
+    >>> backend = MemoryStateBackend()
+    >>> StateStore(backend=backend, name="sessions").put("user-1", ("/home", 3))
+    >>> StateStore(backend=backend, name="sessions").get("user-1")
+    ('/home', 3)
     """
 
     __slots__ = ("_now", "_ttl", "_values")
 
-    def __init__(self, *, ttl: Duration | None = None) -> None:
+    def __init__(
+        self, *, ttl: Duration | None = None, backend: StateBackend | None = None, name: str = ""
+    ) -> None:
         self._ttl = None if ttl is None else duration_micros(ttl, "StateStore: ttl")
         if self._ttl is not None and self._ttl <= 0:
             raise ConfigurationError(f"StateStore: ttl: {ttl!r} is not a positive duration")
-        self._values: dict[str, tuple[Any, int | None]] = {}
+        self._values: MutableMapping[str, tuple[Any, int | None]] = {}
         self._now = 0
+        if backend is not None:
+            self._values = StoredValues(backend, name)
+            self._now = self._values.time
 
     @classmethod
     def of_stream(cls, ttl: int | None, watermark: int) -> StateStore:
@@ -74,6 +92,8 @@ class StateStore:
                     for name, (value, expires) in self._values.items()
                 }
             self._now = time
+            if isinstance(self._values, StoredValues):
+                self._values.time = time
             for name in [name for name in self._values if not self._is_alive(name)]:
                 del self._values[name]
 
