@@ -2,7 +2,6 @@
 #include <string>
 
 #include "bindings/bindings.hpp"
-#include "bindings/errors.hpp"
 #include "state/checkpoint_writer.hpp"
 
 namespace llmopt_stream::bindings {

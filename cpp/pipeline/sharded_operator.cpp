@@ -245,6 +245,13 @@ void ShardedOperator::decode(ByteReader& in) {
             }
         }
     }
+    if (encoded != shards_.size()) {
+        // Every shard has read all pieces; one of them has them erased.
+        std::vector<std::string> known;
+        for (std::size_t shard = 1; shard < shards_.size(); ++shard) {
+            shards_[shard]->windows.take_obsolete(known);
+        }
+    }
 }
 
 }  // namespace llmopt_stream

@@ -179,12 +179,12 @@ TEST_P(PipelineStore, ACheckpointIsTheStateAtItsBarrierWhateverComesWhileItIsWri
                 break;
             }
         }
-        EXPECT_GT(id, 5U);
+        EXPECT_GT(id, 1U);
         run.pipeline().end_of_input();
         static_cast<void>(run.pipeline().begin_store(++id, "p"));
         EXPECT_TRUE(run.pipeline().store(1));
         pieces.apply(run.pipeline().take_stored());
-        EXPECT_TRUE(pieces.all().empty());
+        EXPECT_EQ(pieces.all().size(), 0U);
     }
 }
 
