@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,8 +18,8 @@ from .events import GroupingKey, ProcessorEvent
 from .exact_json import decode, encode
 from .failures import Failures
 from .intake import UNLIMITED, Intake, Step, WithGap, late_event
-from .operators.fields import key_of
 from .operators.flow import END, START, Flow, FlowWriter
+from .operators.keys import NoKeyError, key_of
 from .operators.operator import Context, Operator, Work
 from .operators.panes import PaneRecord, plain
 from .operators.per_record import Select
@@ -58,6 +58,9 @@ class _Stage:
         """The clock has advanced."""
 
     def counts(self) -> dict[str, int]:
+        return {}
+
+    def malformed_by_kind(self) -> Mapping[str, int]:
         return {}
 
     def live(self) -> tuple[int, int, int]:
@@ -101,6 +104,9 @@ class _CoreStage(_Stage):
         counts = self.core.counts()
         return {"filtered": sum(self.core.left_out()), "malformed": counts["malformed"]}
 
+    def malformed_by_kind(self) -> Mapping[str, int]:
+        return _malformed_by_kind(self.core)
+
     def live(self) -> tuple[int, int, int]:
         return self.core.live
 
@@ -109,6 +115,11 @@ class _CoreStage(_Stage):
 
     def restore(self, state: Any) -> None:
         self.core.restore(state)
+
+
+def _malformed_by_kind(core: _core.Pipeline) -> Mapping[str, int]:
+    by_kind: Mapping[str, int] = core.counts()["malformed_by_kind"]
+    return by_kind
 
 
 def _selected(select: Select | None, record: Any, computed: Sequence[float | None]) -> Any:
@@ -129,7 +140,11 @@ class _PythonStage(_Stage):
         self.hand_on(self.work.advance_clock(now))
 
     def counts(self) -> dict[str, int]:
-        return {"filtered": self.work.left_out, **self.work.counts()}
+        malformed = sum(self.work.malformed.values())
+        return {"filtered": self.work.left_out, "malformed": malformed, **self.work.counts()}
+
+    def malformed_by_kind(self) -> Mapping[str, int]:
+        return self.work.malformed
 
     def live(self) -> tuple[int, int, int]:
         return (self.work.live(), 0, 0)
@@ -299,6 +314,9 @@ class _WindowStage(_Stage):
             **{name: own[name] for name in ("aggregated", "late", "outside_windows", "unfired", "panes")},
         }
 
+    def malformed_by_kind(self) -> Mapping[str, int]:
+        return _malformed_by_kind(self.core)
+
     def live(self) -> tuple[int, int, int]:
         return self.core.live
 
@@ -329,9 +347,16 @@ class _Output(_Stage):
                     ProcessorEvent(
                         record,
                         to_datetime(time),
-                        key=key_of(record, self._key) if key is None and self._key else key,
+                        key=self._key_of(record) if key is None and self._key else key,
                     )
                 )
+
+    def _key_of(self, record: Any) -> GroupingKey | None:
+        """Nothing is grouped here: a record without a key has none."""
+        try:
+            return key_of(record, self._key)
+        except NoKeyError:
+            return None
 
     def counts(self) -> dict[str, int]:
         return {"delivered": self.delivered}
@@ -754,6 +779,8 @@ class StreamGraph:
         for stage in self._stages:
             for name, count in stage.counts().items():
                 counts[name] = counts.get(name, 0) + count
+            for kind, count in stage.malformed_by_kind().items():
+                by_kind[kind] = by_kind.get(kind, 0) + count
         return {
             **counts,
             "malformed_by_kind": by_kind,

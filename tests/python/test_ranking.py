@@ -659,16 +659,6 @@ def test_equal_items_beyond_the_counters_are_kept_in_the_order_of_their_keys() -
     ]
 
 
-def test_keys_that_are_none_are_errors_of_their_records() -> None:
-    builder = ITEMS.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip())).trending(window="10s")
-    harness = PipelineHarness(builder)
-    harness.push([event(0, {"no": "key"}), event(0, "a")])
-    harness.end_of_input()
-    assert [each.data["item"] for each in harness.drain()] == ["a"]
-    (error,) = harness.drain_errors()
-    assert error.aggregator == "trending"
-
-
 def test_explain_says_where_trends_are_found() -> None:
     text = ITEMS.trending(half_life="30s", top=5).plan.explain()
     (line,) = (line for line in text.splitlines() if "trending" in line)

@@ -15,7 +15,6 @@ from llmopt_stream.events import GroupingKey
 from llmopt_stream.units import Time, duration_micros, duration_text, time_micros, to_datetime
 from llmopt_stream.watermarks import Watermark
 
-from .fields import key_of
 from .flow import END, START, FlowWriter
 from .operator import Context, Operator, Work, name_of
 from .panes import plain
@@ -164,8 +163,8 @@ class ProcessWork(Work):
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
         record = plain(record)
-        key = key_of(record, self._operator.key)
-        if self.attempt(lambda: hash(key), method="key", record=record) is None:
+        key = self.key_of(record, self._operator.key)
+        if key is None:
             return
         now = min(self.watermark, END - 1)
         self._call(lambda context: self._process(record, context), key, time, now, out, record)

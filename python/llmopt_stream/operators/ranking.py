@@ -14,8 +14,9 @@ from llmopt_stream.results import AggregationResult, Pane
 from llmopt_stream.triggers import EventTimeTrigger, asks_user, kept_after_end
 from llmopt_stream.windows import WindowType
 
-from .fields import field_of, key_order
+from .fields import field_of
 from .flow import FlowWriter
+from .keys import key_order
 from .operator import Context, Operator, Work
 from .panes import PaneRecord
 
