@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,12 +18,14 @@ from .errors import CheckpointError, ConfigurationError, PipelineError
 from .exact_json import decode, encode
 from .failures import Failures
 from .intake import UNLIMITED, Intake, Step
-from .operators.flow import START, Flow
+from .lateness import LatenessReport
+from .operators.flow import START
 from .operators.operator import Context, Operator
 from .operators.per_record import Select
 from .results import ResultTable
-from .stages import CoreStage, Output, PythonStage, SeveralStage, Stage, WindowStage
-from .watermarks import LateEvent, WatermarkGenerator
+from .stage_counts import by_stage, lost_behind_windows, malformed_by_kind, of_branch, of_records
+from .stages import CoreStage, Outlet, Output, PythonStage, SeveralStage, Stage, WindowStage
+from .watermarks import CoreWatermark, LateEvent, WatermarkGenerator
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -52,6 +55,8 @@ class StreamGraph:
         self._plans_of_heads: dict[str, Plan] = {}
         self._stages: list[Stage] = []
         self._finals: list[WindowStage | Output] = []
+        self._shared: list[Stage] = []
+        """Those before the branches."""
         self._stages_of: list[list[Stage]] = []
         """By branch."""
         self._windows: list[WindowStage] = []
@@ -63,83 +68,73 @@ class StreamGraph:
     # Building
 
     def _build(self, plan: Plan, prefix: str) -> None:
-        connect = self._stream(plan, prefix)
+        outlet = self._stream(plan, prefix)
+        self._shared = list(self._stages)
         for index, branch in enumerate(plan.branches):
             first = len(self._stages)
-            self._finals.append(
-                self._branch(plan, branch, index, connect, self._context(plan, branch, index))
-            )
+            self._finals.append(self._branch(plan, branch, outlet, self._context(branch, index)))
             self._stages_of.append(self._stages[first:])
+            for stage in self._stages_of[-1]:
+                stage.branch_name = branch.name
 
-    def _context(self, plan: Plan, branch: Branch, index: int) -> Callable[[], Context]:
-        del plan
-
+    def _context(self, branch: Branch, index: int) -> Callable[[], Context]:
         def context() -> Context:
             return Context(self.failures, branch.name, index, len(self._stages))
 
         return context
 
-    def _stream(self, plan: Plan, prefix: str) -> Callable[[Callable[[Flow], None]], None]:
-        """The records of a plan before its branches: what connects a stage to them."""
+    def _stream(self, plan: Plan, prefix: str) -> Outlet:
+        """The records of a plan before its branches."""
         operators = list(plan.operators)
-        context = self._context(plan, plan.branches[0], 0)
+        context = self._context(plan.branches[0], 0)
         if plan.inputs is None:
             in_core, select, operators = _leading(operators)
             # Records are handed on batch by batch, in the order of the input.
             front = replace(plan, key=(), operators=tuple(in_core), branches=(), parallelism=1)
-            next_stages: list[Callable[[Flow], None]] = []
-
-            def hand_on(flow: Flow) -> None:
-                for take in next_stages:
-                    take(flow)
-
             name = prefix or "0"
+            outlet = Outlet()
             self.heads[name] = Intake(
                 front,
                 watermark=self._watermark_of(plan),
                 collect_late=False,
                 failures=self.failures,
-                hand_on=hand_on,
+                hand_on=outlet.hand_on,
                 select=select,
             )
             self._plans_of_heads[name] = plan
-            connect: Callable[[Callable[[Flow], None]], None] = next_stages.append
         else:
             inputs = plan.inputs
             stage = SeveralStage(inputs.work_of_several(context()))
             for side, (name, each) in enumerate(zip(inputs.input_names(), inputs.plans, strict=True)):
                 of_side = self._stream(each, f"{prefix}.{name}" if prefix else name)
-                last = self._last_of(each, of_side)
-                last(partial(stage.take_of, side))
+                self._last_of(each, of_side).lead_to(stage, partial(stage.take_of, side))
             self._stages.append(stage)
-            connect = stage.next.append
-        return self._operators(plan, operators, connect, context)
+            outlet = stage.outlet
+        return self._operators(plan, operators, outlet, context)
 
-    def _last_of(
-        self, plan: Plan, connect: Callable[[Callable[[Flow], None]], None]
-    ) -> Callable[[Callable[[Flow], None]], None]:
-        """What connects a stage to the only branch of a plan."""
+    def _last_of(self, plan: Plan, outlet: Outlet) -> Outlet:
+        """What comes out of the only branch of a plan."""
         if len(plan.branches) > 1:
             raise ConfigurationError(f"pipeline {plan.name!r} has several branches; join or union one stream")
         branch = plan.branches[0]
-        context = self._context(plan, branch, 0)
+        context = self._context(branch, 0)
         key = plan.key
         for stage in branch.stages:
-            connect = self._operators(plan, list(stage.operators), connect, context)
+            outlet = self._operators(plan, list(stage.operators), outlet, context)
             if stage.window is not None:
                 key = key if stage.key is None else stage.key
                 windows = self._window_stage(plan, stage, key, keeps_panes=False)
-                connect(windows.take)
-                connect = windows.next.append
-        return connect
+                outlet.lead_to(windows)
+                outlet = windows.outlet
+        return outlet
 
     def _operators(
         self,
         plan: Plan,
         operators: list[Operator],
-        connect: Callable[[Callable[[Flow], None]], None],
+        outlet: Outlet,
         context: Callable[[], Context],
-    ) -> Callable[[Callable[[Flow], None]], None]:
+    ) -> Outlet:
         while operators:
             in_core, select, operators = _leading(operators)
             stage: Stage
@@ -158,10 +153,10 @@ class StreamGraph:
                 stage = CoreStage(of_core, select)
             else:
                 stage = PythonStage(operators.pop(0).work(context()))
-            connect(stage.take)
+            outlet.lead_to(stage)
             self._stages.append(stage)
-            connect = stage.next.append
-        return connect
+            outlet = stage.outlet
+        return outlet
 
     def _window_stage(
         self, plan: Plan, branch: Branch, key: tuple[str, ...], *, keeps_panes: bool
@@ -185,6 +180,7 @@ class StreamGraph:
             streams_late=any(each.stages[0].late_of == branch.name for each in plan.branches),
             failures=self.failures,
             keeps_panes=keeps_panes,
+            bound=self._bound(plan),
         )
         self._stages.append(stage)
         self._windows.append(stage)
@@ -194,31 +190,41 @@ class StreamGraph:
         self,
         plan: Plan,
         branch: Branch,
-        index: int,
-        connect: Callable[[Callable[[Flow], None]], None],
+        outlet: Outlet,
         context: Callable[[], Context],
     ) -> WindowStage | Output:
-        del index
         key = plan.key
         last: WindowStage | None = None
         if (late_of := branch.stages[0].late_of) is not None:
-            connect = self._window_of(late_of).next_of_late.append
+            windows = self._window_of(late_of)
+            outlet = windows.outlet_of_late
+            outlet.of_results = windows.is_behind_windows
         for stage in branch.stages:
             key = key if stage.key is None else stage.key
-            connect = self._operators(plan, list(stage.operators), connect, context)
+            outlet = self._operators(plan, list(stage.operators), outlet, context)
             last = None
             if stage.window is not None:
                 last = self._window_stage(
                     plan, stage, key, keeps_panes=bool(stage.sinks) and stage is not branch
                 )
-                connect(last.take)
-                connect = last.next.append
+                outlet.lead_to(last)
+                outlet = last.outlet
         if last is not None:
             return last
         output = Output(key)
-        connect(output.take)
+        outlet.lead_to(output)
         self._stages.append(output)
         return output
+
+    def _bound(self, plan: Plan) -> int:
+        """How far the watermark of a plan is behind the greatest time, in microseconds: of several inputs, of the one
+        that is least behind; 0 where nobody knows.
+        """
+        if plan.inputs is not None:
+            return min(map(self._bound, plan.inputs.plans))
+        generator = self._watermark_of(plan)
+        in_core = None if generator is None else CoreWatermark.of(generator)
+        return 0 if in_core is None else in_core.max_out_of_orderness
 
     def _window_of(self, name: str) -> WindowStage:
         """The last window of a branch."""
@@ -365,8 +371,19 @@ class StreamGraph:
         )
 
     @property
-    def lateness(self) -> Any:
-        return next(iter(self.heads.values())).lateness
+    def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
+        """How late records came to the first windows; where there are none, to the pipeline."""
+        reports = {
+            name: self._lateness_of(stages)
+            for name, stages in zip(self._plan.branch_names(), self._stages_of, strict=True)
+        }
+        return reports[""] if self._is_one_branch else reports
+
+    def _lateness_of(self, stages: list[Stage]) -> LatenessReport:
+        windows = [stage for stage in stages if isinstance(stage, WindowStage)]
+        if windows:
+            return LatenessReport.of(windows[0].core, 0)
+        return LatenessReport.of_streams([head.core for head in self.heads.values()])
 
     def explain_record(self, record: Any) -> Any:
         raise ConfigurationError(
@@ -389,7 +406,7 @@ class StreamGraph:
     def drain_stages(self) -> Iterator[tuple[Branch, ResultTable | None, list[LateEvent]]]:
         """What has come out of stages that others follow, and what came too late for them."""
         for stage in self._windows:
-            if stage.next:
+            if stage.outlet.next:
                 late, stage.late = stage.late, []
                 yield stage.branch, None if stage.table is None else stage.take_table(), late
 
@@ -416,28 +433,31 @@ class StreamGraph:
         return []
 
     def counts(self) -> dict[str, Any]:
-        heads = [head.counts() for head in self.heads.values()]
-        counts: dict[str, Any] = {
-            "records_in": 0, "malformed": 0, "filtered": 0, "aggregated": 0, "late": 0, "outside_windows": 0,
-            "unfired": 0, "panes": 0, "delivered": 0,
-        }  # fmt: skip
-        by_kind: dict[str, int] = {}
-        for head in heads:
-            for name in ("records_in", "malformed", "filtered"):
-                counts[name] += head[name]
-            for kind, count in head["malformed_by_kind"].items():
-                by_kind[kind] = by_kind.get(kind, 0) + count
-        for stage in self._stages:
-            for name, count in stage.counts().items():
-                counts[name] = counts.get(name, 0) + count
-            for kind, count in stage.malformed_by_kind().items():
-                by_kind[kind] = by_kind.get(kind, 0) + count
+        """Where the records of the sources went, down to the first windows on their way. With branches, each of which
+        has them all, the sums; `panes` are those of the last windows.
+        """
+        counts: Counter[str] = Counter(dict.fromkeys(("records_in", *of_branch(())), 0))
+        for head in self.heads.values():
+            of_head = head.counts()
+            counts.update({name: of_head[name] for name in ("records_in", "malformed", "filtered")})
+        counts.update(of_records(self._shared))
+        for stages in self._stages_of:
+            counts.update(of_branch(stages))
         return {
             **counts,
-            "malformed_by_kind": by_kind,
+            "behind_windows": lost_behind_windows(self._stages),
+            "malformed_by_kind": malformed_by_kind(self.heads.values(), self._stages),
             "errors": sum(self.failures.counts),
-            "skipped_values": [],
+            "skipped_values": [count for stage in self._windows for count in stage.skipped_values()],
         }
+
+    def skipped_by_branch(self) -> list[tuple[Branch, list[int]]]:
+        """The windows with what each of their metrics has skipped."""
+        return [(stage.branch, stage.skipped_values()) for stage in self._windows]
+
+    @property
+    def _is_one_branch(self) -> bool:
+        return self._plan.branch_names() == [""]
 
     def metrics(self) -> dict[str, Any]:
         live = [stage.live() for stage in self._stages]
@@ -450,20 +470,19 @@ class StreamGraph:
             "live_slices": slices,
             "state_bytes": state_bytes,
             **self._branch_metrics(),
+            "stages": by_stage(self.heads, self._stages),
         }
 
     def _branch_metrics(self) -> dict[str, Any]:
         """What each branch counts, if there are several."""
-        names = self._plan.branch_names()
-        if names == [""]:
+        if self._is_one_branch:
             return {}
-        by_branch = {}
-        for name, stages, errors in zip(names, self._stages_of, self.failures.counts, strict=True):
-            counts = dict.fromkeys(("aggregated", "late", "outside_windows", "unfired", "panes"), 0)
-            for stage in stages:
-                for counter, count in stage.counts().items():
-                    counts[counter] = counts.get(counter, 0) + count
-            by_branch[name] = {**counts, "errors": errors}
+        by_branch = {
+            name: {**of_branch(stages), "errors": errors}
+            for name, stages, errors in zip(
+                self._plan.branch_names(), self._stages_of, self.failures.counts, strict=True
+            )
+        }
         return {"branches": by_branch}
 
     # Snapshots
@@ -486,7 +505,12 @@ class StreamGraph:
                 for name, head in self.heads.items()
             },
             "stages": [
-                [type(stage).__name__, encode(stage.snapshot(), f"stage {index}")]
+                [
+                    type(stage).__name__,
+                    stage.records_in,
+                    stage.records_out,
+                    encode(stage.snapshot(), f"stage {index}"),
+                ]
                 for index, stage in enumerate(self._stages)
             ],
         }
@@ -507,9 +531,10 @@ class StreamGraph:
                 late=[],
                 generators={partition: decode(each) for partition, each in parts["generators"][name]},
             )
-        for stage, (kind, each) in zip(self._stages, parts["stages"], strict=True):
+        for stage, (kind, taken, handed_on, each) in zip(self._stages, parts["stages"], strict=True):
             if kind != type(stage).__name__:
                 raise CheckpointError("snapshot refused: it is of another plan")
+            stage.records_in, stage.records_out = taken, handed_on
             stage.restore(decode(each))
 
 

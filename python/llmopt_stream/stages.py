@@ -18,35 +18,67 @@ from .operators.per_record import Select
 from .operators.several import SeveralWork
 from .results import AggregationResult, ResultTable
 from .units import to_datetime
-from .watermarks import LateEvent
+from .watermarks import CoreWatermark, LateEvent
 
 if TYPE_CHECKING:
     from .plan import Plan
 
-__all__ = ["CoreStage", "Output", "PythonStage", "SeveralStage", "Stage", "WindowStage"]
+__all__ = ["CoreStage", "Outlet", "Output", "PythonStage", "SeveralStage", "Stage", "WindowStage"]
 
 _CHUNK = 4096
 """As many records as the core takes at a time."""
 
 
-class Stage:
-    """Takes pieces of a stream and hands what it makes of them to the next stages."""
+class Outlet:
+    """Where a stream goes from a stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_results: bool = False) -> None:
         self.next: list[Callable[[Flow], None]] = []
-        self.late: list[LateEvent] = []
+        self.of_results = of_results
+        """Whether its records have come through windows."""
 
-    def take(self, flow: Flow) -> None:
-        raise NotImplementedError
+    def lead_to(self, stage: Stage, take: Callable[[Flow], None] | None = None) -> None:
+        self.next.append(take or stage.take)
+        stage.is_behind_windows = stage.is_behind_windows or self.of_results
+        stage.outlet.of_results = stage.outlet.of_results or self.of_results
 
     def hand_on(self, flow: Flow) -> None:
         for take in self.next:
             take(flow)
 
+
+class Stage:
+    """Takes pieces of a stream and hands what it makes of them to the next stages."""
+
+    name = ""
+    """As counters call it."""
+
+    def __init__(self) -> None:
+        self.outlet = Outlet()
+        self.branch_name = ""
+        self.is_behind_windows = False
+        """Whether what it takes are results, or was made of them."""
+        self.late: list[LateEvent] = []
+        self.records_in = 0
+        self.records_out = 0
+
+    def take(self, flow: Flow) -> None:
+        """A piece of its input."""
+        self.records_in += len(flow)
+        self.work_on(flow)
+
+    def work_on(self, flow: Flow) -> None:
+        raise NotImplementedError
+
+    def hand_on(self, flow: Flow) -> None:
+        self.records_out += len(flow)
+        self.outlet.hand_on(flow)
+
     def advance_processing_time(self, now: int) -> None:
         """The clock has advanced."""
 
     def counts(self) -> dict[str, int]:
+        """What became of its records."""
         return {}
 
     def malformed_by_kind(self) -> Mapping[str, int]:
@@ -73,8 +105,11 @@ class CoreStage(Stage):
         self.core = plan.core(
             collect_late=False, watermark=None, projections=[] if select is None else select.expressions()
         )
+        self.name = ", ".join(
+            [*(each.name for each in plan.operators), *(() if select is None else ["select"])]
+        )
 
-    def take(self, flow: Flow) -> None:
+    def work_on(self, flow: Flow) -> None:
         self.core.advance_watermark(flow.before)
         out = FlowWriter(flow.before)
         for first in range(0, len(flow), _CHUNK):
@@ -121,16 +156,18 @@ class PythonStage(Stage):
     def __init__(self, work: Work) -> None:
         super().__init__()
         self.work = work
+        self.name = work.name
 
-    def take(self, flow: Flow) -> None:
+    def work_on(self, flow: Flow) -> None:
         self.hand_on(self.work.run(flow))
 
     def advance_processing_time(self, now: int) -> None:
         self.hand_on(self.work.advance_clock(now))
 
     def counts(self) -> dict[str, int]:
-        malformed = sum(self.work.malformed.values())
-        return {"filtered": self.work.left_out, "malformed": malformed, **self.work.counts()}
+        work = self.work
+        malformed = sum(work.malformed.values())
+        return {"filtered": work.left_out, "malformed": malformed, "errors": work.errors, **work.counts()}
 
     def malformed_by_kind(self) -> Mapping[str, int]:
         return self.work.malformed
@@ -154,6 +191,7 @@ class SeveralStage(PythonStage):
 
     def take_of(self, side: int, flow: Flow) -> None:
         """A piece of one of them."""
+        self.records_in += len(flow)
         self.hand_on(self._several.run_input(side, flow))
         self.late += self._several.late
         self._several.late = []
@@ -161,6 +199,8 @@ class SeveralStage(PythonStage):
 
 class WindowStage(Stage):
     """Windows over records that are Python's."""
+
+    name = "window"
 
     def __init__(
         self,
@@ -171,18 +211,21 @@ class WindowStage(Stage):
         streams_late: bool,
         failures: Failures,
         keeps_panes: bool,
+        bound: int,
     ) -> None:
+        """`bound` is how far the watermark is behind the greatest time, which tells how late records come."""
         super().__init__()
         self.branch = branch
         # Late records cost nothing where nobody asks for them.
         self.core = of_stage.core(
-            collect_late=collect_late or streams_late, watermark=None, failures=failures
+            collect_late=collect_late or streams_late, watermark=CoreWatermark(bound), failures=failures
         )
         self.table: ResultTable | None = None
         """What has come out and was not taken, where it goes elsewhere than to the next stage."""
         self._keeps_late = collect_late or branch.side_output is not None
-        self.next_of_late: list[Callable[[Flow], None]] = []
-        """Who takes the late records as a stream."""
+        self.outlet.of_results = True
+        self.outlet_of_late = Outlet()
+        """Where the late records go as a stream."""
         self._key_names = of_stage.key
         self._keeps_panes = keeps_panes
         self._by_clock = branch.spec.time == "processing"
@@ -197,7 +240,7 @@ class WindowStage(Stage):
         """How far its results have come: in event time, or by the clock where that says the windows."""
         return self._clock if self._by_clock and self._watermark != END else self._watermark
 
-    def take(self, flow: Flow) -> None:
+    def work_on(self, flow: Flow) -> None:
         out = FlowWriter(self._reached, self._lateness)
         late = FlowWriter(self._watermark)
         self._advance(flow.before, out)
@@ -207,8 +250,7 @@ class WindowStage(Stage):
         self._advance(flow.after, out)
         late.mark(flow.after)
         self.hand_on(out.flow)
-        for take in self.next_of_late:
-            take(late.flow)
+        self.outlet_of_late.hand_on(late.flow)
 
     def _push(self, flow: Flow, first: int, out: FlowWriter, late: FlowWriter) -> None:
         records = flow.records[first : first + _CHUNK]
@@ -224,7 +266,7 @@ class WindowStage(Stage):
             self.core.advance_watermark(END)  # which ends count windows too
         self._newest = max(self._newest, *flow.times[first : first + _CHUNK])
         started = self._watermark if first == 0 else flow.watermarks[first - 1]
-        if self._keeps_late or self.next_of_late:
+        if self._keeps_late or self.outlet_of_late.next:
             for said in self.core.take_late(0):
                 event = late_event(said, plain(records[said[1]]), self._key_names, self.branch.name)
                 if self._keeps_late:
@@ -263,13 +305,13 @@ class WindowStage(Stage):
         out.mark(self._reached)
 
     def _hand_panes(self, out: FlowWriter, place: Callable[[int], tuple[int, int]]) -> None:
-        if not self.next and not self._keeps_panes:
+        if not self.outlet.next and not self._keeps_panes:
             return  # they are taken where the pipeline ends
         panes = self.core.drain(0)
         if not len(panes):
             return
         table = ResultTable(panes, branch=self.branch.name)
-        if self.next:
+        if self.outlet.next:
             for result, fired_at in zip(table, panes.fired_at, strict=True):
                 end = result.window.micros[1]
                 unbounded = result.window.is_unbounded
@@ -306,6 +348,11 @@ class WindowStage(Stage):
     def malformed_by_kind(self) -> Mapping[str, int]:
         return _malformed_by_kind(self.core)
 
+    def skipped_values(self) -> list[int]:
+        """By metric."""
+        skipped: list[int] = self.core.branch_counts(0)["skipped_values"]
+        return skipped
+
     def live(self) -> tuple[int, int, int]:
         return self.core.live
 
@@ -324,10 +371,8 @@ class Output(Stage):
         super().__init__()
         self._key = key
         self.events: list[Any] = []
-        self.delivered = 0
 
-    def take(self, flow: Flow) -> None:
-        self.delivered += len(flow)
+    def work_on(self, flow: Flow) -> None:
         for record, time, key, _ in flow:
             if isinstance(record, PaneRecord):
                 self.events.append(record.result)
@@ -347,15 +392,11 @@ class Output(Stage):
         except NoKeyError:
             return None
 
-    def counts(self) -> dict[str, int]:
-        return {"delivered": self.delivered}
-
     def snapshot(self) -> Any:
-        return [self.delivered, [_event_state(each) for each in self.events]]
+        return [_event_state(each) for each in self.events]
 
     def restore(self, state: Any) -> None:
-        self.delivered, events = state
-        self.events = [_event_of(each) for each in events]
+        self.events = [_event_of(each) for each in state]
 
 
 def _event_state(event: ProcessorEvent | AggregationResult) -> Any:

@@ -197,7 +197,8 @@ COUNTERS = (
 def counters(harness: PipelineHarness) -> dict[str, Any]:
     metrics = harness.metrics
     return {name: metrics[name] for name in COUNTERS} | {
-        name: metrics.get(name) for name in ("delivered", "branches")
+        name: metrics.get(name)
+        for name in ("delivered", "branches", "stages", "behind_windows", "skipped_values")
     }
 
 

@@ -92,8 +92,15 @@ class Work:
         self.watermark = START
         self.left_out = 0
         """Records that did not go on by the operator's own meaning."""
+        self.errors = 0
+        """Calls that failed and were left out."""
         self.malformed: dict[str, int] = {}
         """Records that have no key that they could be grouped by, by kind."""
+
+    @property
+    def name(self) -> str:
+        """The operator's."""
+        return self._operator.name
 
     # For operators to override
 
@@ -138,10 +145,11 @@ class Work:
         return out.flow
 
     def snapshot(self) -> list[Any]:
-        return [self._records, self.watermark, self.left_out, self.malformed, self.get_state()]
+        counts = [self._records, self.left_out, self.malformed, self.errors]
+        return [*counts, self.watermark, self.get_state()]
 
     def restore(self, state: list[Any]) -> None:
-        self._records, self.watermark, self.left_out, self.malformed, own = state
+        self._records, self.left_out, self.malformed, self.errors, self.watermark, own = state
         self.set_state(own)
 
     def _advance(self, watermark: int, out: FlowWriter) -> None:
@@ -201,3 +209,4 @@ class Work:
         # Every record counts of its own.
         order = (self._records, context.branch_index, 1, context.place)
         context.failures.settle(event, order)
+        self.errors += 1
