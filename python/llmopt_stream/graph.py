@@ -22,9 +22,10 @@ from .lateness import LatenessReport
 from .operators.flow import START
 from .operators.operator import Context, Operator
 from .operators.per_record import Select
+from .operators.process import ProcessWork
 from .results import ResultTable
 from .stage_counts import by_stage, lost_behind_windows, malformed_by_kind, of_branch, of_records
-from .stages import CoreStage, Outlet, Output, PythonStage, SeveralStage, Stage, WindowStage
+from .stages import CoreStage, Outlet, Output, ProcessStage, PythonStage, SeveralStage, Stage, WindowStage
 from .watermarks import CoreWatermark, LateEvent, WatermarkGenerator
 
 if TYPE_CHECKING:
@@ -152,11 +153,18 @@ class StreamGraph:
                 )
                 stage = CoreStage(of_core, select)
             else:
-                stage = PythonStage(operators.pop(0).work(context()))
+                work = operators.pop(0).work(context())
+                stage = ProcessStage(work) if isinstance(work, ProcessWork) else PythonStage(work)
             outlet.lead_to(stage)
             self._stages.append(stage)
             outlet = stage.outlet
         return outlet
+
+    def _side_output(self, name: str) -> Outlet:
+        """What the `process` step before that has this side output emits to it."""
+        step = next(stage for stage in self._stages if isinstance(stage, ProcessStage) and name in stage.side)
+        step.side[name].of_results = step.is_behind_windows
+        return step.side[name]
 
     def _window_stage(
         self, plan: Plan, branch: Branch, key: tuple[str, ...], *, keeps_panes: bool
@@ -199,6 +207,8 @@ class StreamGraph:
             windows = self._window_of(late_of)
             outlet = windows.outlet_of_late
             outlet.of_results = windows.is_behind_windows
+        if (emitted_to := branch.stages[0].emitted_to) is not None:
+            outlet = self._side_output(emitted_to)
         for stage in branch.stages:
             key = key if stage.key is None else stage.key
             outlet = self._operators(plan, list(stage.operators), outlet, context)
@@ -545,7 +555,13 @@ def _fingerprint(plan: Plan) -> list[Any]:
         list(plan.key),
         [operator.fingerprint() for operator in plan.operators],
         [
-            [stage.name, [operator.fingerprint() for operator in stage.operators], list(stage.key or ())]
+            [
+                stage.name,
+                stage.late_of,
+                stage.emitted_to,
+                [operator.fingerprint() for operator in stage.operators],
+                list(stage.key or ()),
+            ]
             for branch in plan.branches
             for stage in branch.stages
         ],

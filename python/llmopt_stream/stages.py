@@ -15,6 +15,7 @@ from .operators.keys import NoKeyError, key_of
 from .operators.operator import Work
 from .operators.panes import PaneRecord, plain
 from .operators.per_record import Select
+from .operators.process import ProcessWork, SideRecord
 from .operators.several import SeveralWork
 from .results import AggregationResult, ResultTable
 from .units import to_datetime
@@ -23,7 +24,16 @@ from .watermarks import CoreWatermark, LateEvent
 if TYPE_CHECKING:
     from .plan import Plan
 
-__all__ = ["CoreStage", "Outlet", "Output", "PythonStage", "SeveralStage", "Stage", "WindowStage"]
+__all__ = [
+    "CoreStage",
+    "Outlet",
+    "Output",
+    "ProcessStage",
+    "PythonStage",
+    "SeveralStage",
+    "Stage",
+    "WindowStage",
+]
 
 _CHUNK = 4096
 """As many records as the core takes at a time."""
@@ -180,6 +190,32 @@ class PythonStage(Stage):
 
     def restore(self, state: Any) -> None:
         self.work.restore(state)
+
+
+class ProcessStage(PythonStage):
+    """Users' code that may emit to side outputs."""
+
+    def __init__(self, work: ProcessWork) -> None:
+        super().__init__(work)
+        self.side: dict[str, Outlet] = {name: Outlet() for name in work.side_outputs}
+        """What is emitted to these names, as streams."""
+
+    def hand_on(self, flow: Flow) -> None:
+        if not self.side:
+            super().hand_on(flow)
+            return
+        out = FlowWriter(flow.before)
+        side = {name: FlowWriter(flow.before) for name in self.side}
+        for record, time, key, watermark in flow:
+            if isinstance(record, SideRecord):
+                side[record.to].add(record.record, time, key)
+            else:
+                out.add(record, time, key)
+            for writer in (out, *side.values()):
+                writer.mark(watermark)
+        super().hand_on(out.flow)
+        for name, outlet in self.side.items():
+            outlet.hand_on(side[name].flow)
 
 
 class SeveralStage(PythonStage):

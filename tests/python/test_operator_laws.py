@@ -87,6 +87,19 @@ def step(record: dict[str, Any], context: Any) -> dict[str, Any]:
     }
 
 
+class Beside(Alert):
+    """Emits the same, and every record without a value to one side output, what timers say to another."""
+
+    def process(self, record: dict[str, Any], context: Any) -> Any:
+        if record.get("value") is None:
+            context.emit({"value": 0, "at": record["ts"]}, to="nothing")
+        return super().process(record, context)
+
+    def on_timer(self, time: datetime, context: Any) -> Any:
+        for each in super().on_timer(time, context):
+            context.emit(each, to="over")
+
+
 def fails_at_seven(record: dict[str, Any]) -> dict[str, Any]:
     if record.get("value") == 7:
         raise LookupError("seven")
@@ -150,6 +163,10 @@ PIPELINES: dict[str, ls.StreamPipelineBuilder] = {
     .branch("all").filter(lambda r: r["ts"] % 2).with_tumbling_window("20us").aggregate("value", MEAN)
     .branch("tagged").flat_map(per_tag).key_by("tag").with_tumbling_window("50us").aggregate("n", ["count"])
     .branch("raw").deduplicate(by="id", ttl="50us"),
+    "side outputs": STREAM.process(Beside, side_outputs=["nothing", "over"])
+    .branch("alerts")
+    .branch("nothing", emitted_to="nothing").key_by().with_tumbling_window("20us").aggregate("value", ["count"])
+    .branch("over", emitted_to="over").map(double).key_by("over").running_count(),
     "failures": STREAM.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))
     .map(fails_at_seven)
     .with_tumbling_window("20us")
