@@ -346,7 +346,8 @@ class StreamOperators:
         """
         enriching = Enriching(matching_of(on), how, prefix, missing)
         if isinstance(table, StreamOperators):
-            return self._of_inputs(EnrichVersions(self._input_plans("enrich", [table]), enriching))
+            versions = EnrichVersions(self._input_plans("enrich", [table]), enriching)
+            return self._of_inputs(versions)._but(key=self._key)  # they are the records of this stream still
         if isinstance(table, RefreshingTable):
             return self._with(Enrich(table, repr(table), enriching))
         loaded = LookupTable.of(table, enriching.matching)
