@@ -36,6 +36,8 @@ class Branch:
     late_events: LateEventHandler | None = None
     late_of: str | None = None
     """The branch whose late records are those of this one; None where they are those of the stream."""
+    emitted_to: str | None = None
+    """The side output of `process` steps before whose records are those of this one."""
     upstream: Branch | None = None
     """The stage whose panes are the records of this one; None where they are those of the stream."""
     operators: tuple[Operator, ...] = ()
@@ -71,7 +73,7 @@ class Branch:
     @property
     def is_plain(self) -> bool:
         """Whether it is a window over the records of the stream as they are."""
-        of_stream = self.upstream is None and self.late_of is None
+        of_stream = self.upstream is None and self.late_of is None and self.emitted_to is None
         return self.window is not None and of_stream and not self.operators and self.key is None
 
     @property

@@ -362,13 +362,17 @@ class StreamPipelineBuilder(StreamOperators):
             changes["forget_after"] = duration_micros(forget_after, "across_windows: forget_after")
         return self._but_branch(**changes)
 
-    def branch(self, name: str, *, late_of: str | None = None) -> StreamPipelineBuilder:
+    def branch(
+        self, name: str, *, late_of: str | None = None, emitted_to: str | None = None
+    ) -> StreamPipelineBuilder:
         """Starts another branch of the stream, with operators, key, windows, trigger, aggregates, late records and sinks
         of its own; what is said of them from here on is said of it. Source, event time, watermark and what was said
         before the first are the same for all, and the input is read once. Branches of one key that only have windows
         run in C++ all through.
 
         With `late_of`, the name of a branch before, its records are those that came too late for that one's window.
+        With `emitted_to`, they are those that the `process` step before it with a side output of this name emits
+        to that.
 
         >>> from llmopt_stream import CollectSink
         >>> minutes, hours = CollectSink(), CollectSink()
@@ -390,7 +394,16 @@ class StreamPipelineBuilder(StreamOperators):
             raise ConfigurationError(f"branch: name: there is a branch {name!r} already")
         if late_of is not None and late_of not in [branch.name for branch in before]:
             raise ConfigurationError(f"branch: late_of: {late_of!r} is none of the branches before it")
-        return self._but(branches=(*before, Branch(name, late_of=late_of)))
+        if emitted_to is not None and emitted_to not in self._plan.side_outputs():
+            known = ", ".join(map(repr, self._plan.side_outputs())) or "none"
+            raise ConfigurationError(
+                f"branch: emitted_to: {emitted_to!r} is no side output of a process step before it, but {known}"
+            )
+        if emitted_to is not None and late_of is not None:
+            raise ConfigurationError(
+                "branch: emitted_to: its records are the late ones of another branch already; leave late_of out"
+            )
+        return self._but(branches=(*before, Branch(name, late_of=late_of, emitted_to=emitted_to)))
 
     def with_options(
         self,
@@ -473,9 +486,21 @@ class StreamPipelineBuilder(StreamOperators):
                 key = key if stage.key is None else stage.key
                 if stage.window is not None:
                     self._check_names(stage, key)
+        self._check_side_outputs()
         # Checks what only the core knows.
         executor_of(plan, watermark_of=lambda _: None, collect_late=False)
         return self
+
+    def _check_side_outputs(self) -> None:
+        names = self._plan.side_outputs()
+        taken = [branch.stages[0].emitted_to for branch in self._plan.branches]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigurationError(f"process: side_outputs: two steps have one called {name!r}")
+            if name not in taken:
+                raise ConfigurationError(
+                    f"process: side_outputs: nothing takes {name!r}; say .branch(name, emitted_to={name!r})"
+                )
 
     def _check_stage(self, stage: Branch) -> None:
         if stage.window is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,19 +15,18 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from .branches import Branch
 from .errors import CheckpointError, ConfigurationError, PipelineError
-from .events import GroupingKey, ProcessorEvent
 from .exact_json import decode, encode
 from .failures import Failures
-from .intake import UNLIMITED, Intake, Step, WithGap, late_event
-from .operators.fields import key_of
-from .operators.flow import END, START, Flow, FlowWriter
-from .operators.operator import Context, Operator, Work
-from .operators.panes import PaneRecord, plain
+from .intake import UNLIMITED, Intake, Step
+from .lateness import LatenessReport
+from .operators.flow import START
+from .operators.operator import Context, Operator
 from .operators.per_record import Select
-from .operators.several import SeveralWork
-from .results import AggregationResult, ResultTable
-from .units import to_datetime
-from .watermarks import LateEvent, WatermarkGenerator
+from .operators.process import ProcessWork
+from .results import ResultTable
+from .stage_counts import by_stage, lost_behind_windows, malformed_by_kind, of_branch, of_records
+from .stages import CoreStage, Outlet, Output, ProcessStage, PythonStage, SeveralStage, Stage, WindowStage
+from .watermarks import CoreWatermark, LateEvent, WatermarkGenerator
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -35,326 +35,6 @@ __all__ = ["StreamGraph"]
 
 _STATE = "graph/state"
 """The name of a checkpoint's only piece."""
-
-_CHUNK = 4096
-"""As many records as the core takes at a time."""
-
-
-class _Stage:
-    """Takes pieces of a stream and hands what it makes of them to the next stages."""
-
-    def __init__(self) -> None:
-        self.next: list[Callable[[Flow], None]] = []
-        self.late: list[LateEvent] = []
-
-    def take(self, flow: Flow) -> None:
-        raise NotImplementedError
-
-    def hand_on(self, flow: Flow) -> None:
-        for take in self.next:
-            take(flow)
-
-    def advance_processing_time(self, now: int) -> None:
-        """The clock has advanced."""
-
-    def counts(self) -> dict[str, int]:
-        return {}
-
-    def live(self) -> tuple[int, int, int]:
-        """Keys, slices and bytes that are alive."""
-        return (0, 0, 0)
-
-    def snapshot(self) -> Any:
-        """Of types that `exact_json` takes."""
-        return None
-
-    def restore(self, state: Any) -> None:
-        """Goes on from what snapshot() gave."""
-
-
-class _CoreStage(_Stage):
-    """Operators of the core over records that are Python's."""
-
-    def __init__(self, plan: Plan, select: Select | None) -> None:
-        super().__init__()
-        self._select = select
-        self.core = plan.core(
-            collect_late=False, watermark=None, projections=[] if select is None else select.expressions()
-        )
-
-    def take(self, flow: Flow) -> None:
-        self.core.advance_watermark(flow.before)
-        out = FlowWriter(flow.before)
-        for first in range(0, len(flow), _CHUNK):
-            records = flow.records[first : first + _CHUNK]
-            self.core.push_given(
-                records, flow.times[first : first + _CHUNK], flow.watermarks[first : first + _CHUNK]
-            )
-            for index, time, before, after, computed in self.core.handed_on():
-                out.mark(before)
-                out.add(_selected(self._select, records[index], computed), time, flow.keys[first + index])
-                out.mark(after)
-        out.mark(flow.after)
-        self.hand_on(out.flow)
-
-    def counts(self) -> dict[str, int]:
-        counts = self.core.counts()
-        return {"filtered": sum(self.core.left_out()), "malformed": counts["malformed"]}
-
-    def live(self) -> tuple[int, int, int]:
-        return self.core.live
-
-    def snapshot(self) -> Any:
-        return self.core.snapshot()
-
-    def restore(self, state: Any) -> None:
-        self.core.restore(state)
-
-
-def _selected(select: Select | None, record: Any, computed: Sequence[float | None]) -> Any:
-    return record if select is None else select.select(record, computed)
-
-
-class _PythonStage(_Stage):
-    """An operator written in Python."""
-
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self.work = work
-
-    def take(self, flow: Flow) -> None:
-        self.hand_on(self.work.run(flow))
-
-    def advance_processing_time(self, now: int) -> None:
-        self.hand_on(self.work.advance_clock(now))
-
-    def counts(self) -> dict[str, int]:
-        return {"filtered": self.work.left_out, **self.work.counts()}
-
-    def live(self) -> tuple[int, int, int]:
-        return (self.work.live(), 0, 0)
-
-    def snapshot(self) -> Any:
-        return self.work.snapshot()
-
-    def restore(self, state: Any) -> None:
-        self.work.restore(state)
-
-
-class _SeveralStage(_PythonStage):
-    """One with several inputs."""
-
-    def __init__(self, work: SeveralWork) -> None:
-        super().__init__(work)
-        self._several = work
-
-    def take_of(self, side: int, flow: Flow) -> None:
-        """A piece of one of them."""
-        self.hand_on(self._several.run_input(side, flow))
-        self.late += self._several.late
-        self._several.late = []
-
-
-class _WindowStage(_Stage):
-    """Windows over records that are Python's."""
-
-    def __init__(
-        self,
-        of_stage: Plan,
-        branch: Branch,
-        *,
-        collect_late: bool,
-        streams_late: bool,
-        failures: Failures,
-        keeps_panes: bool,
-    ) -> None:
-        super().__init__()
-        self.branch = branch
-        # Late records cost nothing where nobody asks for them.
-        self.core = of_stage.core(
-            collect_late=collect_late or streams_late, watermark=None, failures=failures
-        )
-        self.table: ResultTable | None = None
-        """What has come out and was not taken, where it goes elsewhere than to the next stage."""
-        self._keeps_late = collect_late or branch.side_output is not None
-        self.next_of_late: list[Callable[[Flow], None]] = []
-        """Who takes the late records as a stream."""
-        self._key_names = of_stage.key
-        self._keeps_panes = keeps_panes
-        self._by_clock = branch.spec.time == "processing"
-        self._gap_of = of_stage.gap_of
-        self._clock = START
-        self._lateness = branch.allowed_lateness()
-        self._newest = START
-        self._watermark = START
-
-    @property
-    def _reached(self) -> int:
-        """How far its results have come: in event time, or by the clock where that says the windows."""
-        return self._clock if self._by_clock and self._watermark != END else self._watermark
-
-    def take(self, flow: Flow) -> None:
-        out = FlowWriter(self._reached, self._lateness)
-        late = FlowWriter(self._watermark)
-        self._advance(flow.before, out)
-        late.mark(flow.before)
-        for first in range(0, len(flow), _CHUNK):
-            self._push(flow, first, out, late)
-        self._advance(flow.after, out)
-        late.mark(flow.after)
-        self.hand_on(out.flow)
-        for take in self.next_of_late:
-            take(late.flow)
-
-    def _push(self, flow: Flow, first: int, out: FlowWriter, late: FlowWriter) -> None:
-        records = flow.records[first : first + _CHUNK]
-        watermarks = flow.watermarks[first : first + _CHUNK]
-        before = self._taken()
-        gap_of = self._gap_of
-        self.core.push_given(
-            records if gap_of is None else [WithGap(record, gap_of) for record in records],
-            flow.times[first : first + _CHUNK],
-            watermarks,
-        )
-        if watermarks[-1] == END:
-            self.core.advance_watermark(END)  # which ends count windows too
-        self._newest = max(self._newest, *flow.times[first : first + _CHUNK])
-        started = self._watermark if first == 0 else flow.watermarks[first - 1]
-        if self._keeps_late or self.next_of_late:
-            for said in self.core.take_late(0):
-                event = late_event(said, plain(records[said[1]]), self._key_names, self.branch.name)
-                if self._keeps_late:
-                    self.late.append(event)
-                late.mark(watermarks[said[1] - 1] if said[1] else started)
-                late.add(event.event, said[2], event.key)
-
-        def place(fired_at: int) -> tuple[int, int]:
-            """The time of the record that made a pane fire, and the watermark before it."""
-            at = fired_at - before - 1
-            under = watermarks[at - 1] if at else started
-            return flow.times[first + at], self._clock if self._by_clock else under
-
-        self._hand_panes(out, place)
-        self._watermark = max(self._watermark, watermarks[-1])
-        self._mark(out)
-
-    def _advance(self, watermark: int, out: FlowWriter) -> None:
-        if watermark <= self._watermark:
-            return
-        held = self._reached
-        self.core.advance_watermark(watermark)
-        self._hand_panes(out, lambda _: (self._newest, held))
-        self._watermark = watermark
-        self._mark(out)
-
-    def advance_processing_time(self, now: int) -> None:
-        out = FlowWriter(self._reached, self._lateness)
-        self.core.advance_processing_time(now)
-        self._hand_panes(out, lambda _: (self._newest, self._reached))
-        self._clock = now
-        self._mark(out)
-        self.hand_on(out.flow)
-
-    def _mark(self, out: FlowWriter) -> None:
-        out.mark(self._reached)
-
-    def _hand_panes(self, out: FlowWriter, place: Callable[[int], tuple[int, int]]) -> None:
-        if not self.next and not self._keeps_panes:
-            return  # they are taken where the pipeline ends
-        panes = self.core.drain(0)
-        if not len(panes):
-            return
-        table = ResultTable(panes, branch=self.branch.name)
-        if self.next:
-            for result, fired_at in zip(table, panes.fired_at, strict=True):
-                end = result.window.micros[1]
-                unbounded = result.window.is_unbounded
-                if unbounded or result.pane.timing != "on_time":
-                    time, watermark = place(fired_at)
-                    out.mark(watermark)
-                else:
-                    time = end - 1
-                    out.mark(min(time, END))
-                out.add(PaneRecord(result), time if unbounded else end - 1, result.key)
-        if self._keeps_panes:
-            if self.table is None:
-                self.table = table
-            else:
-                self.table.extend(table)
-
-    def _taken(self) -> int:
-        return int(self.core.counts()["records_in"])
-
-    def take_table(self) -> ResultTable:
-        if self.table is None:
-            return ResultTable(self.core.drain(0), branch=self.branch.name)
-        table, self.table = self.table, None
-        return table
-
-    def counts(self) -> dict[str, int]:
-        own = self.core.branch_counts(0)
-        return {
-            "malformed": self.core.counts()["malformed"],
-            "filtered": sum(self.core.left_out()),
-            **{name: own[name] for name in ("aggregated", "late", "outside_windows", "unfired", "panes")},
-        }
-
-    def live(self) -> tuple[int, int, int]:
-        return self.core.live
-
-    def snapshot(self) -> Any:
-        return [self.core.snapshot(), self._newest, self._watermark, self._clock]
-
-    def restore(self, state: Any) -> None:
-        core, self._newest, self._watermark, self._clock = state
-        self.core.restore(core)
-
-
-class _Output(_Stage):
-    """The records that a branch delivers."""
-
-    def __init__(self, key: Sequence[str]) -> None:
-        super().__init__()
-        self._key = key
-        self.events: list[Any] = []
-        self.delivered = 0
-
-    def take(self, flow: Flow) -> None:
-        self.delivered += len(flow)
-        for record, time, key, _ in flow:
-            if isinstance(record, PaneRecord):
-                self.events.append(record.result)
-            else:
-                self.events.append(
-                    ProcessorEvent(
-                        record,
-                        to_datetime(time),
-                        key=key_of(record, self._key) if key is None and self._key else key,
-                    )
-                )
-
-    def counts(self) -> dict[str, int]:
-        return {"delivered": self.delivered}
-
-    def snapshot(self) -> Any:
-        return [self.delivered, [_event_state(each) for each in self.events]]
-
-    def restore(self, state: Any) -> None:
-        self.delivered, events = state
-        self.events = [_event_of(each) for each in events]
-
-
-def _event_state(event: ProcessorEvent | AggregationResult) -> Any:
-    if isinstance(event, AggregationResult):
-        return ["result", *event.to_state()]
-    return ["event", event.data, event.timestamp, None if event.key is None else event.key.items()]
-
-
-def _event_of(state: Any) -> ProcessorEvent | AggregationResult:
-    if state[0] == "result":
-        return AggregationResult.of_state(state[1:])
-    _, data, timestamp, key = state
-    return ProcessorEvent(data, timestamp, key=None if key is None else GroupingKey(key))
 
 
 class StreamGraph:
@@ -374,11 +54,13 @@ class StreamGraph:
         self._collect_late = collect_late
         self.heads: dict[str, Intake] = {}
         self._plans_of_heads: dict[str, Plan] = {}
-        self._stages: list[_Stage] = []
-        self._finals: list[_WindowStage | _Output] = []
-        self._stages_of: list[list[_Stage]] = []
+        self._stages: list[Stage] = []
+        self._finals: list[WindowStage | Output] = []
+        self._shared: list[Stage] = []
+        """Those before the branches."""
+        self._stages_of: list[list[Stage]] = []
         """By branch."""
-        self._windows: list[_WindowStage] = []
+        self._windows: list[WindowStage] = []
         self._failure: str | None = None
         self._now = 0
         self._build(plan, "")
@@ -387,86 +69,76 @@ class StreamGraph:
     # Building
 
     def _build(self, plan: Plan, prefix: str) -> None:
-        connect = self._stream(plan, prefix)
+        outlet = self._stream(plan, prefix)
+        self._shared = list(self._stages)
         for index, branch in enumerate(plan.branches):
             first = len(self._stages)
-            self._finals.append(
-                self._branch(plan, branch, index, connect, self._context(plan, branch, index))
-            )
+            self._finals.append(self._branch(plan, branch, outlet, self._context(branch, index)))
             self._stages_of.append(self._stages[first:])
+            for stage in self._stages_of[-1]:
+                stage.branch_name = branch.name
 
-    def _context(self, plan: Plan, branch: Branch, index: int) -> Callable[[], Context]:
-        del plan
-
+    def _context(self, branch: Branch, index: int) -> Callable[[], Context]:
         def context() -> Context:
             return Context(self.failures, branch.name, index, len(self._stages))
 
         return context
 
-    def _stream(self, plan: Plan, prefix: str) -> Callable[[Callable[[Flow], None]], None]:
-        """The records of a plan before its branches: what connects a stage to them."""
+    def _stream(self, plan: Plan, prefix: str) -> Outlet:
+        """The records of a plan before its branches."""
         operators = list(plan.operators)
-        context = self._context(plan, plan.branches[0], 0)
+        context = self._context(plan.branches[0], 0)
         if plan.inputs is None:
             in_core, select, operators = _leading(operators)
             # Records are handed on batch by batch, in the order of the input.
             front = replace(plan, key=(), operators=tuple(in_core), branches=(), parallelism=1)
-            next_stages: list[Callable[[Flow], None]] = []
-
-            def hand_on(flow: Flow) -> None:
-                for take in next_stages:
-                    take(flow)
-
             name = prefix or "0"
+            outlet = Outlet()
             self.heads[name] = Intake(
                 front,
                 watermark=self._watermark_of(plan),
                 collect_late=False,
                 failures=self.failures,
-                hand_on=hand_on,
+                hand_on=outlet.hand_on,
                 select=select,
             )
             self._plans_of_heads[name] = plan
-            connect: Callable[[Callable[[Flow], None]], None] = next_stages.append
         else:
             inputs = plan.inputs
-            stage = _SeveralStage(inputs.work_of_several(context()))
+            stage = SeveralStage(inputs.work_of_several(context()))
             for side, (name, each) in enumerate(zip(inputs.input_names(), inputs.plans, strict=True)):
                 of_side = self._stream(each, f"{prefix}.{name}" if prefix else name)
-                last = self._last_of(each, of_side)
-                last(partial(stage.take_of, side))
+                self._last_of(each, of_side).lead_to(stage, partial(stage.take_of, side))
             self._stages.append(stage)
-            connect = stage.next.append
-        return self._operators(plan, operators, connect, context)
+            outlet = stage.outlet
+        return self._operators(plan, operators, outlet, context)
 
-    def _last_of(
-        self, plan: Plan, connect: Callable[[Callable[[Flow], None]], None]
-    ) -> Callable[[Callable[[Flow], None]], None]:
-        """What connects a stage to the only branch of a plan."""
+    def _last_of(self, plan: Plan, outlet: Outlet) -> Outlet:
+        """What comes out of the only branch of a plan."""
         if len(plan.branches) > 1:
             raise ConfigurationError(f"pipeline {plan.name!r} has several branches; join or union one stream")
         branch = plan.branches[0]
-        context = self._context(plan, branch, 0)
+        context = self._context(branch, 0)
         key = plan.key
         for stage in branch.stages:
-            connect = self._operators(plan, list(stage.operators), connect, context)
+            outlet = self._operators(plan, list(stage.operators), outlet, context)
             if stage.window is not None:
                 key = key if stage.key is None else stage.key
                 windows = self._window_stage(plan, stage, key, keeps_panes=False)
-                connect(windows.take)
-                connect = windows.next.append
-        return connect
+                outlet.lead_to(windows)
+                outlet = windows.outlet
+        return outlet
 
     def _operators(
         self,
         plan: Plan,
         operators: list[Operator],
-        connect: Callable[[Callable[[Flow], None]], None],
+        outlet: Outlet,
         context: Callable[[], Context],
-    ) -> Callable[[Callable[[Flow], None]], None]:
+    ) -> Outlet:
         while operators:
             in_core, select, operators = _leading(operators)
-            stage: _Stage
+            stage: Stage
             if in_core or select:
                 of_core = replace(
                     plan,
@@ -479,17 +151,24 @@ class StreamGraph:
                     future_skew=None,
                     past_skew=None,
                 )
-                stage = _CoreStage(of_core, select)
+                stage = CoreStage(of_core, select)
             else:
-                stage = _PythonStage(operators.pop(0).work(context()))
-            connect(stage.take)
+                work = operators.pop(0).work(context())
+                stage = ProcessStage(work) if isinstance(work, ProcessWork) else PythonStage(work)
+            outlet.lead_to(stage)
             self._stages.append(stage)
-            connect = stage.next.append
-        return connect
+            outlet = stage.outlet
+        return outlet
+
+    def _side_output(self, name: str) -> Outlet:
+        """What the `process` step before that has this side output emits to it."""
+        step = next(stage for stage in self._stages if isinstance(stage, ProcessStage) and name in stage.side)
+        step.side[name].of_results = step.is_behind_windows
+        return step.side[name]
 
     def _window_stage(
         self, plan: Plan, branch: Branch, key: tuple[str, ...], *, keeps_panes: bool
-    ) -> _WindowStage:
+    ) -> WindowStage:
         alone = replace(branch, upstream=None, operators=(), key=None)
         of_stage = replace(
             plan,
@@ -502,13 +181,14 @@ class StreamGraph:
             future_skew=None,  # which is about the records of the source
             past_skew=None,
         )
-        stage = _WindowStage(
+        stage = WindowStage(
             of_stage,
             alone,
             collect_late=self._collect_late,
             streams_late=any(each.stages[0].late_of == branch.name for each in plan.branches),
             failures=self.failures,
             keeps_panes=keeps_panes,
+            bound=self._bound(plan),
         )
         self._stages.append(stage)
         self._windows.append(stage)
@@ -518,33 +198,45 @@ class StreamGraph:
         self,
         plan: Plan,
         branch: Branch,
-        index: int,
-        connect: Callable[[Callable[[Flow], None]], None],
+        outlet: Outlet,
         context: Callable[[], Context],
-    ) -> _WindowStage | _Output:
-        del index
+    ) -> WindowStage | Output:
         key = plan.key
-        last: _WindowStage | None = None
+        last: WindowStage | None = None
         if (late_of := branch.stages[0].late_of) is not None:
-            connect = self._window_of(late_of).next_of_late.append
+            windows = self._window_of(late_of)
+            outlet = windows.outlet_of_late
+            outlet.of_results = windows.is_behind_windows
+        if (emitted_to := branch.stages[0].emitted_to) is not None:
+            outlet = self._side_output(emitted_to)
         for stage in branch.stages:
             key = key if stage.key is None else stage.key
-            connect = self._operators(plan, list(stage.operators), connect, context)
+            outlet = self._operators(plan, list(stage.operators), outlet, context)
             last = None
             if stage.window is not None:
                 last = self._window_stage(
                     plan, stage, key, keeps_panes=bool(stage.sinks) and stage is not branch
                 )
-                connect(last.take)
-                connect = last.next.append
+                outlet.lead_to(last)
+                outlet = last.outlet
         if last is not None:
             return last
-        output = _Output(key)
-        connect(output.take)
+        output = Output(key)
+        outlet.lead_to(output)
         self._stages.append(output)
         return output
 
-    def _window_of(self, name: str) -> _WindowStage:
+    def _bound(self, plan: Plan) -> int:
+        """How far the watermark of a plan is behind the greatest time, in microseconds: of several inputs, of the one
+        that is least behind; 0 where nobody knows.
+        """
+        if plan.inputs is not None:
+            return min(map(self._bound, plan.inputs.plans))
+        generator = self._watermark_of(plan)
+        in_core = None if generator is None else CoreWatermark.of(generator)
+        return 0 if in_core is None else in_core.max_out_of_orderness
+
+    def _window_of(self, name: str) -> WindowStage:
         """The last window of a branch."""
         windows = [stage for stage in self._windows if stage.branch.name == name]
         if not windows:
@@ -689,8 +381,19 @@ class StreamGraph:
         )
 
     @property
-    def lateness(self) -> Any:
-        return next(iter(self.heads.values())).lateness
+    def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
+        """How late records came to the first windows; where there are none, to the pipeline."""
+        reports = {
+            name: self._lateness_of(stages)
+            for name, stages in zip(self._plan.branch_names(), self._stages_of, strict=True)
+        }
+        return reports[""] if self._is_one_branch else reports
+
+    def _lateness_of(self, stages: list[Stage]) -> LatenessReport:
+        windows = [stage for stage in stages if isinstance(stage, WindowStage)]
+        if windows:
+            return LatenessReport.of(windows[0].core, 0)
+        return LatenessReport.of_streams([head.core for head in self.heads.values()])
 
     def explain_record(self, record: Any) -> Any:
         raise ConfigurationError(
@@ -703,7 +406,7 @@ class StreamGraph:
             stage.table = None
         drained: list[Any] = []
         for final in self._finals:
-            if isinstance(final, _WindowStage):
+            if isinstance(final, WindowStage):
                 drained.append(final.take_table())
             else:
                 drained.append(final.events)
@@ -713,7 +416,7 @@ class StreamGraph:
     def drain_stages(self) -> Iterator[tuple[Branch, ResultTable | None, list[LateEvent]]]:
         """What has come out of stages that others follow, and what came too late for them."""
         for stage in self._windows:
-            if stage.next:
+            if stage.outlet.next:
                 late, stage.late = stage.late, []
                 yield stage.branch, None if stage.table is None else stage.take_table(), late
 
@@ -740,26 +443,31 @@ class StreamGraph:
         return []
 
     def counts(self) -> dict[str, Any]:
-        heads = [head.counts() for head in self.heads.values()]
-        counts: dict[str, Any] = {
-            "records_in": 0, "malformed": 0, "filtered": 0, "aggregated": 0, "late": 0, "outside_windows": 0,
-            "unfired": 0, "panes": 0, "delivered": 0,
-        }  # fmt: skip
-        by_kind: dict[str, int] = {}
-        for head in heads:
-            for name in ("records_in", "malformed", "filtered"):
-                counts[name] += head[name]
-            for kind, count in head["malformed_by_kind"].items():
-                by_kind[kind] = by_kind.get(kind, 0) + count
-        for stage in self._stages:
-            for name, count in stage.counts().items():
-                counts[name] = counts.get(name, 0) + count
+        """Where the records of the sources went, down to the first windows on their way. With branches, each of which
+        has them all, the sums; `panes` are those of the last windows.
+        """
+        counts: Counter[str] = Counter(dict.fromkeys(("records_in", *of_branch(())), 0))
+        for head in self.heads.values():
+            of_head = head.counts()
+            counts.update({name: of_head[name] for name in ("records_in", "malformed", "filtered")})
+        counts.update(of_records(self._shared))
+        for stages in self._stages_of:
+            counts.update(of_branch(stages))
         return {
             **counts,
-            "malformed_by_kind": by_kind,
+            "behind_windows": lost_behind_windows(self._stages),
+            "malformed_by_kind": malformed_by_kind(self.heads.values(), self._stages),
             "errors": sum(self.failures.counts),
-            "skipped_values": [],
+            "skipped_values": [count for stage in self._windows for count in stage.skipped_values()],
         }
+
+    def skipped_by_branch(self) -> list[tuple[Branch, list[int]]]:
+        """The windows with what each of their metrics has skipped."""
+        return [(stage.branch, stage.skipped_values()) for stage in self._windows]
+
+    @property
+    def _is_one_branch(self) -> bool:
+        return self._plan.branch_names() == [""]
 
     def metrics(self) -> dict[str, Any]:
         live = [stage.live() for stage in self._stages]
@@ -772,20 +480,19 @@ class StreamGraph:
             "live_slices": slices,
             "state_bytes": state_bytes,
             **self._branch_metrics(),
+            "stages": by_stage(self.heads, self._stages),
         }
 
     def _branch_metrics(self) -> dict[str, Any]:
         """What each branch counts, if there are several."""
-        names = self._plan.branch_names()
-        if names == [""]:
+        if self._is_one_branch:
             return {}
-        by_branch = {}
-        for name, stages, errors in zip(names, self._stages_of, self.failures.counts, strict=True):
-            counts = dict.fromkeys(("aggregated", "late", "outside_windows", "unfired", "panes"), 0)
-            for stage in stages:
-                for counter, count in stage.counts().items():
-                    counts[counter] = counts.get(counter, 0) + count
-            by_branch[name] = {**counts, "errors": errors}
+        by_branch = {
+            name: {**of_branch(stages), "errors": errors}
+            for name, stages, errors in zip(
+                self._plan.branch_names(), self._stages_of, self.failures.counts, strict=True
+            )
+        }
         return {"branches": by_branch}
 
     # Snapshots
@@ -808,7 +515,12 @@ class StreamGraph:
                 for name, head in self.heads.items()
             },
             "stages": [
-                [type(stage).__name__, encode(stage.snapshot(), f"stage {index}")]
+                [
+                    type(stage).__name__,
+                    stage.records_in,
+                    stage.records_out,
+                    encode(stage.snapshot(), f"stage {index}"),
+                ]
                 for index, stage in enumerate(self._stages)
             ],
         }
@@ -829,9 +541,10 @@ class StreamGraph:
                 late=[],
                 generators={partition: decode(each) for partition, each in parts["generators"][name]},
             )
-        for stage, (kind, each) in zip(self._stages, parts["stages"], strict=True):
+        for stage, (kind, taken, handed_on, each) in zip(self._stages, parts["stages"], strict=True):
             if kind != type(stage).__name__:
                 raise CheckpointError("snapshot refused: it is of another plan")
+            stage.records_in, stage.records_out = taken, handed_on
             stage.restore(decode(each))
 
 
@@ -842,7 +555,13 @@ def _fingerprint(plan: Plan) -> list[Any]:
         list(plan.key),
         [operator.fingerprint() for operator in plan.operators],
         [
-            [stage.name, [operator.fingerprint() for operator in stage.operators], list(stage.key or ())]
+            [
+                stage.name,
+                stage.late_of,
+                stage.emitted_to,
+                [operator.fingerprint() for operator in stage.operators],
+                list(stage.key or ()),
+            ]
             for branch in plan.branches
             for stage in branch.stages
         ],

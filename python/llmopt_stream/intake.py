@@ -134,6 +134,13 @@ class Intake:
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts
 
+    def skipped_by_branch(self) -> list[tuple[Branch, list[int]]]:
+        """The branches with what each of their metrics has skipped."""
+        return [
+            (branch, self.core.branch_counts(index)["skipped_values"])
+            for index, branch in enumerate(self._plan.branches)
+        ]
+
     @property
     def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
         """How late records were so far; with branches, for each by name."""

@@ -83,6 +83,22 @@ class LatenessReport:
             _after_end=_Delays(core.delays_after_end(branch)),
         )
 
+    @classmethod
+    def of_streams(cls, cores: Sequence[_core.Pipeline]) -> LatenessReport:
+        """Of several that records come in by, where no windows can miss any."""
+        counts = [core.counts() for core in cores]
+        summed: dict[tuple[int, int], int] = {}
+        for smallest, width, count in (bucket for core in cores for bucket in core.delays()):
+            summed[smallest, width] = summed.get((smallest, width), 0) + count
+        delays = _Delays([(*edges, count) for edges, count in sorted(summed.items())])
+        return cls(
+            records=sum(each["records_in"] - each["malformed"] for each in counts),
+            disordered=delays.total,
+            greatest_delay=delays.ends[-1] - 1 if delays.total else 0,
+            _delays=delays,
+            _after_end=_Delays([]),
+        )
+
     def lost(self, *, bound: Duration = 0, allowed_lateness: Duration = 0) -> int:
         """How many of the records every window would have refused."""
         return self._after_end.at_least(_wait(bound, allowed_lateness))

@@ -74,7 +74,7 @@ def aggregate(
     intake.core.end_of_input()
     duration = timedelta(seconds=monotonic() - started)
     [table] = intake.drain()
-    table.summary = RunSummary.of(plan, intake, duration)
+    table.summary = RunSummary.of(intake, duration)
     for loss in losses(table, plan, data):
         warnings.warn(f"ls.aggregate: {loss}", ProcessorWarning, stacklevel=2)
     return table

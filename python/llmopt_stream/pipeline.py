@@ -165,7 +165,7 @@ class StreamPipeline:
                     display.update(self._counts["records_in"])
             checkpoints.finish(delivery, ended=ended)
             self._note(intake, checkpoints)
-        return RunSummary.of(plan, intake, timedelta(seconds=time.monotonic() - started))
+        return RunSummary.of(intake, timedelta(seconds=time.monotonic() - started))
 
     def _note(self, intake: Executor, checkpoints: Checkpoints | NoCheckpoints) -> None:
         self._counts = intake.counts()

@@ -16,6 +16,7 @@ from .errors import ConfigurationError
 from .failures import Failures, Place
 from .operators.inputs import Inputs
 from .operators.operator import CoreStep, Operator
+from .operators.process import Process
 from .programs import fields_of, number_program
 from .schemas import types_of_event
 from .sources import Source
@@ -90,6 +91,14 @@ class Plan:
     def fields(self) -> list[str]:
         """Every field that is read."""
         return list(dict.fromkeys([self.time_field, *self.key, *self.value_fields(), *self.label_fields()]))
+
+    def side_outputs(self) -> list[str]:
+        """Those of all `process` steps."""
+        of_inputs = () if self.inputs is None else self.inputs.plans
+        names = [name for plan in of_inputs for name in plan.side_outputs()]
+        stages = [stage for branch in self.branches for stage in branch.stages]
+        steps = [*self.operators, *(each for stage in stages for each in stage.operators)]
+        return names + [name for each in steps if isinstance(each, Process) for name in each.side_outputs]
 
     @property
     def collects_late(self) -> bool:
@@ -248,9 +257,7 @@ class Plan:
         stages: list[_Stage] = []
         for branch in self.branches:
             if branch.name:
-                late_of = branch.stages[0].late_of
-                of = "" if late_of is None else f", of the late records of {late_of!r}"
-                stages.append((f"branch {branch.name!r}{of}", "", ""))
+                stages.append((f"branch {branch.name!r}{_other_records(branch.stages[0])}", "", ""))
             for stage in branch.stages:
                 if stage.upstream is not None:
                     stages.append(("then, of results", "", ""))
@@ -265,6 +272,13 @@ class Plan:
 
 _Stage: TypeAlias = tuple[str, str, str]
 """What it is, with which settings, and where it runs."""
+
+
+def _other_records(branch: Branch) -> str:
+    """Which records a branch is of, where they are not those of the stream."""
+    if branch.late_of is not None:
+        return f", of the late records of {branch.late_of!r}"
+    return "" if branch.emitted_to is None else f", of what process emits to {branch.emitted_to!r}"
 
 
 def _where(source: Source | None) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .executor import Executor
     from .lateness import LatenessReport
-    from .plan import Plan
 
 __all__ = ["RunSummary"]
 
@@ -19,7 +18,10 @@ __all__ = ["RunSummary"]
 class RunSummary:
     """Where every record went: records_in = aggregated + late + malformed + filtered + outside_windows + shed.
 
-    With several branches, aggregated, late and outside_windows are sums over them.
+    Of several stages, these are about the records of the sources, down to the first windows on their way. Without
+    windows records_in = delivered + late + malformed + filtered + errors, where operators give one record for
+    each; those that make fewer or more, as flat_map, process and joins, do not add up. With several branches, what
+    each counts is summed up.
     """
 
     records_in: int
@@ -36,7 +38,7 @@ class RunSummary:
     """Once per window: taken, but shown by no pane before the window expired (count and clock triggers)."""
     shed: int
     panes: int
-    """Results handed to the sinks."""
+    """Results of the last windows."""
     duration: timedelta
     malformed_by_kind: Mapping[str, int] = field(default_factory=dict)
     skipped_values: Mapping[str, int] = field(default_factory=dict)
@@ -45,23 +47,21 @@ class RunSummary:
     """Calls of users' aggregators and functions that failed, and were left out as the error policy says."""
     lateness: LatenessReport | Mapping[str, LatenessReport] | None = None
     """How late records were, and what a bound and a lateness would lose; with branches, by name."""
+    delivered: int | None = None
+    """Records handed to the sinks; None where every branch ends with windows, whose results are `panes`."""
+    behind_windows: Mapping[str, int] = field(default_factory=dict)
+    """Of results that further stages took: how many were late, malformed, filtered or outside_windows there."""
 
     @classmethod
-    def of(cls, plan: Plan, intake: Executor, duration: timedelta) -> RunSummary:
+    def of(cls, intake: Executor, duration: timedelta) -> RunSummary:
         """From the core's counters."""
         counts = intake.counts()
         skipped: dict[str, int] = {}
-        fields = [
-            metric.field
-            for branch in plan.branches
-            for metric in branch.all_metrics()
-            for _ in metric.core_metrics()
-        ]
-        for name, count in zip(
-            fields, counts["skipped_values"] if plan.is_plain else (), strict=plan.is_plain
-        ):
-            if count:
-                skipped[name] = max(count, skipped.get(name, 0))
+        for branch, by_metric in intake.skipped_by_branch():
+            fields = [metric.field for metric in branch.all_metrics() for _ in metric.core_metrics()]
+            for name, count in zip(fields, by_metric, strict=True):
+                if count:
+                    skipped[name] = max(count, skipped.get(name, 0))
         return cls(
             records_in=counts["records_in"],
             aggregated=counts["aggregated"],
@@ -77,6 +77,8 @@ class RunSummary:
             skipped_values=skipped,
             errors=counts["errors"],
             lateness=intake.lateness,
+            delivered=counts.get("delivered"),
+            behind_windows=counts.get("behind_windows", {}),
         )
 
     @property
@@ -90,7 +92,7 @@ class RunSummary:
             f"{self.records_in:,} records in {self.duration.total_seconds():.2f} s ({self.throughput:,.0f}/s)"
         ]
         parts += [
-            f"{count:,} {name.replace('_', ' ')}"
+            f"{count:,} {_words(name)}"
             for name in (
                 "aggregated",
                 "late",
@@ -102,7 +104,13 @@ class RunSummary:
                 "panes",
                 "errors",
             )
-            if (count := getattr(self, name)) or name in ("aggregated", "panes")
+            if (count := getattr(self, name)) or (name in ("aggregated", "panes") and self.delivered is None)
         ]
+        parts += [f"{count:,} {_words(name)} behind windows" for name, count in self.behind_windows.items()]
+        parts += [] if self.delivered is None else [f"{self.delivered:,} delivered"]
         parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
         return ", ".join(parts)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -19,7 +19,7 @@ from .operators.known_fields import known_fields
 from .operators.lookup_table import LookupTable, RefreshingTable, matching_of
 from .operators.operator import Operator
 from .operators.per_record import Filter, FlatMap, Map, MapBatches, Select, Where
-from .operators.process import Process, ttl_of
+from .operators.process import Process, side_outputs_of, ttl_of
 from .operators.ranking import TopN
 from .operators.trending import Trending
 from .units import Duration, duration_micros
@@ -168,7 +168,9 @@ class StreamOperators:
             )
         return self._with(Deduplicate(path, _positive(ttl, "deduplicate: ttl"), rate))
 
-    def process(self, fn: Any, *, ttl: Duration | None = None) -> Self:
+    def process(
+        self, fn: Any, *, ttl: Duration | None = None, side_outputs: str | Sequence[str] = ()
+    ) -> Self:
         """A function `fn(record, context)`, or a class with `process(record, context)` and, for timers,
         `on_timer(time, context)`, called with the records of each key in the order of their arrival.
 
@@ -176,6 +178,9 @@ class StreamOperators:
         `emit(record)`, `set_timer(time)` in event time and `set_processing_timer(time)`, and their opposites
         `delete_…`. What is returned is emitted too: a record or a list of them. An exception leaves out what
         the call emitted, not what it put in the state.
+
+        `side_outputs` are names that records can be emitted to beside the stream, `emit(record, to=name)`: each is the
+        stream of a `branch(name, emitted_to=name)`.
 
         >>> from llmopt_stream import create_pipeline
         >>> def previous(record, context):
@@ -190,7 +195,7 @@ class StreamOperators:
             raise ConfigurationError(
                 f"process: {fn!r} is neither callable nor has it process(record, context)"
             )
-        return self._with(Process(fn, self._key, ttl_of(ttl)))
+        return self._with(Process(fn, self._key, ttl_of(ttl), side_outputs_of(side_outputs)))
 
     def running_count(self) -> Self:
         """After each record how many its key has had so far: records of the key's fields and `count`.
@@ -341,7 +346,8 @@ class StreamOperators:
         """
         enriching = Enriching(matching_of(on), how, prefix, missing)
         if isinstance(table, StreamOperators):
-            return self._of_inputs(EnrichVersions(self._input_plans("enrich", [table]), enriching))
+            versions = EnrichVersions(self._input_plans("enrich", [table]), enriching)
+            return self._of_inputs(versions)._but(key=self._key)  # they are the records of this stream still
         if isinstance(table, RefreshingTable):
             return self._with(Enrich(table, repr(table), enriching))
         loaded = LookupTable.of(table, enriching.matching)

@@ -502,3 +502,15 @@ def test_explain_shows_both_streams() -> None:
     assert line.endswith("'left' with versions of 'right' on k, left  Python per record")
     assert "input 'left'" in text
     assert "input 'right'" in text
+
+
+def test_records_with_versions_keep_the_key_of_their_stream() -> None:
+    """As those with the fields of a table do."""
+    harness = PipelineHarness(stream().key_by("k").enrich(stream(), on="k").running_count())
+    harness.push([{"t": 1, "k": "a"}, {"t": 2, "k": "b"}, {"t": 3, "k": "a"}], input="left")
+    harness.end_of_input()
+    assert [event.data for event in harness.drain()] == [
+        {"k": "a", "count": 1},
+        {"k": "b", "count": 1},
+        {"k": "a", "count": 2},
+    ]

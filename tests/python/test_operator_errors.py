@@ -164,24 +164,6 @@ def test_what_is_no_record_is_an_error(builder: ls.StreamPipelineBuilder, text: 
     assert str(raised.value) == f"{text}; record {SEVEN!r}{of_key}"
 
 
-@pytest.mark.parametrize("name", ["running_count", "track_sessions", "process"])
-def test_a_key_that_cannot_be_looked_up_is_an_error_of_its_record(name: str) -> None:
-    makes: dict[str, Callable[[ls.StreamPipelineBuilder], ls.StreamPipelineBuilder]] = {
-        "running_count": lambda builder: builder.running_count(),
-        "track_sessions": lambda builder: builder.track_sessions(),
-        "process": lambda builder: builder.process(lambda record, _: record),
-    }
-    record = {"ts": 1, "key": ["x"]}
-    text = f"{name}(key): TypeError: unhashable type: 'list'; record {record!r}"
-    with pytest.raises(ls.PipelineError) as raised:
-        PipelineHarness(makes[name](STREAM)).push(record)
-    assert str(raised.value) == text
-    harness = PipelineHarness(makes[name](STREAM.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))))
-    harness.push([record, {"ts": 2, "key": "a"}])
-    harness.end_of_input()
-    assert (len(harness.drain()), harness.metrics["errors"]) == (1, 1)
-
-
 SETTINGS: list[tuple[Callable[[], Any], str]] = [
     (lambda: STREAM.map(3), "map: fn: 3 is not callable"),
     (lambda: STREAM.filter("x"), "filter: condition: 'x' is not callable"),

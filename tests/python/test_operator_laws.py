@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 import llmopt_stream as ls
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -45,6 +47,11 @@ def micros(time: datetime) -> int:
 def double(record: dict[str, Any]) -> dict[str, Any]:
     value = record.get("value")
     return {**record, "value": None if value is None else value * 2}
+
+
+def numeric(record: dict[str, Any]) -> dict[str, Any]:
+    value = record.get("value")
+    return {**record, "value": None if value is None else float(value)}
 
 
 def per_tag(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -87,12 +94,26 @@ def step(record: dict[str, Any], context: Any) -> dict[str, Any]:
     }
 
 
+class Beside(Alert):
+    """Emits the same, and every record without a value to one side output, what timers say to another."""
+
+    def process(self, record: dict[str, Any], context: Any) -> Any:
+        if record.get("value") is None:
+            context.emit({"value": 0, "at": record["ts"]}, to="nothing")
+        return super().process(record, context)
+
+    def on_timer(self, time: datetime, context: Any) -> Any:
+        for each in super().on_timer(time, context):
+            context.emit(each, to="over")
+
+
 def fails_at_seven(record: dict[str, Any]) -> dict[str, Any]:
     if record.get("value") == 7:
         raise LookupError("seven")
     return record
 
 
+TABLE = [{"number": number, "name": f"n{number % 4}", "weight": number / 2} for number in range(0, 60, 2)]
 WINDOWED = STREAM.with_tumbling_window("20us", allowed_lateness="15us").aggregate("value", MEAN)
 OTHER = ls.create_pipeline("other").with_event_time("ts", unit="us").filter(ls.col("value") > 0)
 
@@ -150,6 +171,28 @@ PIPELINES: dict[str, ls.StreamPipelineBuilder] = {
     .branch("all").filter(lambda r: r["ts"] % 2).with_tumbling_window("20us").aggregate("value", MEAN)
     .branch("tagged").flat_map(per_tag).key_by("tag").with_tumbling_window("50us").aggregate("n", ["count"])
     .branch("raw").deduplicate(by="id", ttl="50us"),
+    "side outputs": STREAM.process(Beside, side_outputs=["nothing", "over"])
+    .branch("alerts")
+    .branch("nothing", emitted_to="nothing").key_by().with_tumbling_window("20us").aggregate("value", ["count"])
+    .branch("over", emitted_to="over").map(double).key_by("over").running_count(),
+    "enrich": STREAM.enrich(TABLE, on={"id": "number"}),
+    "enrich, inner, before windows": STREAM.enrich(TABLE, on={"id": "number"}, how="inner")
+    .key_by("name").with_tumbling_window("20us").aggregate("weight", MEAN),
+    "enrich, refreshed": STREAM.enrich(ls.RefreshingTable(lambda: {"a": {"n": 1}, True: {"n": 2}}, every="1s"), on="key"),
+    "enrich, missing rows are errors": STREAM.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))
+    .enrich(TABLE, on={"id": "number"}, missing="error"),
+    "top_n": WINDOWED.top_n(2, by="sum"),
+    "top_n per field, of windows that fire again": STREAM.key_by("key", "id")
+    .with_sliding_window("40us", "20us", allowed_lateness="30us").aggregate("value", ["count", "max"])
+    .top_n(1, by="max", per="key", ascending=True),
+    "top_n in windows": STREAM.with_tumbling_window("20us").aggregate("value", ["max"]).top_n(3, by="max")
+    .key_by("rank").with_tumbling_window("60us").aggregate("max", MEAN),
+    "trending": STREAM.trending(half_life="20us", window="40us", top=3, drop_below=0.5),
+    "trending of more than it counts, in windows": STREAM.key_by("id")
+    .trending(half_life="20us", window="20us", top=2, capacity=3)
+    .key_by("rank").with_tumbling_window("80us").aggregate("score", ["count", "max"]),
+    "filter of polars": STREAM.map(numeric).filter(pl.col("value") > 2),
+    "filter of pyarrow": STREAM.map(numeric).filter(pc.field("value") > 2, fields=["value"]).running_count(),
     "failures": STREAM.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip()))
     .map(fails_at_seven)
     .with_tumbling_window("20us")
@@ -197,7 +240,8 @@ COUNTERS = (
 def counters(harness: PipelineHarness) -> dict[str, Any]:
     metrics = harness.metrics
     return {name: metrics[name] for name in COUNTERS} | {
-        name: metrics.get(name) for name in ("delivered", "branches")
+        name: metrics.get(name)
+        for name in ("delivered", "branches", "stages", "behind_windows", "skipped_values")
     }
 
 
@@ -303,28 +347,89 @@ def test_arrow_batches_are_records(name: str) -> None:
     assert observed(by_batch) == observed(by_rows)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_union_is_cut_and_restored_as_one_stream_is(seed: int) -> None:
-    builder = (
-        STREAM.map(double).union(OTHER).key_by("key").with_tumbling_window("20us").aggregate("value", MEAN)
-    )
-    builder = STREAM.with_watermark_generator(WITH_GENERATOR).union(builder).running_count()
-    rng = random.Random(seed)
-    inputs = ["0", "1.0", "1.1"]
-    turns = [(rng.choice(inputs), record) for record in records_of(seed)]
+LEFT = STREAM.map(double)
+OF_SEVERAL: dict[str, tuple[ls.StreamPipelineBuilder, list[str]]] = {
+    "union": (
+        STREAM.union(
+            LEFT.union(OTHER).key_by("key").with_tumbling_window("20us").aggregate("value", MEAN)
+        ).running_count(),
+        ["0", "1.0", "1.1"],
+    ),
+    **{
+        f"interval join, {how}": (LEFT.join(OTHER, on="key", lower="-8us", upper="15us", how=how), ["left", "right"])
+        for how in ("inner", "left", "right", "full")
+    },
+    **{
+        f"window join, {how}": (
+            LEFT.join(OTHER, on={"id": "value"}, window=ls.sliding("40us", "20us"), how=how),
+            ["left", "right"],
+        )
+        for how in ("inner", "full")
+    },
+    "pairs in windows": (
+        LEFT.join(OTHER, on="key", within="10us", select=lambda a, b: {"key": a["key"], "product": a["ts"] * b["ts"]})
+        .key_by("key").with_tumbling_window("30us").aggregate("product", MEAN),
+        ["left", "right"],
+    ),
+    "join of joins": (
+        LEFT.join(OTHER, on="key", within="10us", select=lambda a, b: {"key": a["key"], "id": b.get("id")})
+        .join(STREAM, on="id", within="20us", how="left"),
+        ["left.left", "left.right", "right"],
+    ),
+    "enrich with versions": (LEFT.enrich(OTHER.select("ts", "key", "value"), on="key", prefix="latest_"), ["left", "right"]),
+    "enrich with versions, inner, in windows": (
+        STREAM.enrich(OTHER.select("key", of="id"), on="key", how="inner").key_by("of")
+        .with_tumbling_window("40us").aggregate("value", MEAN),
+        ["left", "right"],
+    ),
+}  # fmt: skip
 
-    def seen(*, most: int, restores: bool) -> tuple[list[Any], dict[str, Any]]:
-        harness = PipelineHarness(builder)
-        for name, group in groupby(turns, key=lambda turn: turn[0]):
+
+@pytest.mark.parametrize("watermarks", ["explicit", "generated"])
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_streams_of_several_inputs_are_cut_and_restored_as_one_stream_is(name: str, watermarks: str) -> None:
+    builder, inputs = OF_SEVERAL[name]
+    if watermarks == "generated":
+        builder = _generating(builder)
+
+    def seen(most: int, *, seed: int, restores: bool = False, parallelism: int = 1) -> tuple[list[Any], Any]:
+        rng = random.Random(seed)
+        turns = [(rng.choice(inputs), record) for record in records_of(seed, 160)]
+        harness = PipelineHarness(builder, parallelism=parallelism)
+        for number, (input_name, group) in enumerate(groupby(turns, key=lambda turn: turn[0])):
             records = [record for _, record in group]
             for first in range(0, len(records), most):
-                harness.push(records[first : first + most], input=name)
+                harness.push(records[first : first + most], input=input_name)
+            if watermarks == "explicit" and number % 3 == 0:
+                harness.advance_watermark(records[-1]["ts"] - 20)
             if restores:
-                harness = PipelineHarness.restore(builder, harness.snapshot())
+                harness = PipelineHarness.restore(builder, harness.snapshot(), parallelism=parallelism)
         harness.end_of_input()
         return observed(harness), counters(harness)
 
-    expected = seen(most=1, restores=False)
+    expected = seen(1, seed=1)
     assert len(expected[0]) > 10
-    assert seen(most=100, restores=False) == expected
-    assert seen(most=2, restores=True) == expected
+    assert seen(100, seed=1) == expected
+    assert seen(100, seed=1, parallelism=2) == expected
+    assert seen(2, seed=1, restores=True) == expected
+
+
+def _generating(builder: ls.StreamPipelineBuilder) -> ls.StreamPipelineBuilder:
+    """With a watermark generator for each of the inputs."""
+
+    def of(plan: Any) -> Any:
+        if plan.inputs is None:
+            return replace(plan, watermark=WITH_GENERATOR)
+        return replace(plan, inputs=replace(plan.inputs, plans=tuple(map(of, plan.inputs.plans))))
+
+    return builder._but(inputs=of(builder.plan).inputs)
+
+
+def test_nothing_of_several_inputs_is_remembered_after_the_end() -> None:
+    for builder, inputs in OF_SEVERAL.values():
+        harness = PipelineHarness(builder)
+        for name in inputs:
+            harness.push(records_of(len(name)), input=name)
+        harness.end_of_input()
+        harness.drain()
+        assert (harness.metrics["live_keys"], harness.metrics["live_slices"]) == (0, 0)

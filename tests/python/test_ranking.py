@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import llmopt_stream as ls
@@ -194,6 +195,76 @@ def test_rankings_are_those_of_all_results_and_obey_law_1(
         obey_law_1(builder, steps, seed)
 
 
+BY_CLOCK = STREAM.key_by("model").with_tumbling_window("10us", time="processing").aggregate("value", ["sum"])
+
+
+def test_windows_of_the_clock_are_ranked_when_the_clock_is_at_their_end() -> None:
+    harness = PipelineHarness(BY_CLOCK.top_n(2, by="sum"))
+    records = [
+        {"ts": ts, "model": model, "value": value}
+        for ts, model, value in [(7, "a", 1), (900, "b", 3), (1, "c", 2)]
+    ]
+    harness.push(records)
+    harness.advance_watermark(1000)
+    harness.advance_processing_time(9)
+    assert harness.drain() == []
+    harness.push(records[0])
+    harness.advance_processing_time(10)
+    assert [said(pane) for pane in harness.drain()] == [
+        ((0, 10), ("b",), {"sum": 3.0, "rank": 1}, "on_time", 0),
+        ((0, 10), ("a",), {"sum": 2.0, "rank": 2}, "on_time", 0),
+    ]
+    harness.push(records[0])
+    harness.end_of_input()
+    assert [said(pane)[:3] for pane in harness.drain()] == [((10, 20), ("a",), {"sum": 1.0, "rank": 1})]
+    assert work_of(harness).live() == 0
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        BY_CLOCK.top_n(2, by="sum"),
+        BY_CLOCK.filter(ls.col("sum") > 3).top_n(1, by="sum"),
+        BY_CLOCK.top_n(2, by="sum").key_by("rank").with_tumbling_window("40us").aggregate("sum", STATISTICS),
+        STREAM.with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("20us"))
+        .key_by("model")
+        .with_sliding_window("30us", "10us", time="processing")
+        .aggregate("value", ["sum"])
+        .top_n(2, by="sum"),
+    ],
+    ids=["top_n", "of results that are chosen", "in windows", "sliding"],
+)
+def test_rankings_by_the_clock_obey_law_1(builder: Any) -> None:
+    rng = random.Random(7)
+    clock, turns = 0, []
+    for at in range(300):
+        if rng.random() < 0.2:
+            clock += rng.randrange(25)
+            turns.append(clock)
+        else:
+            turns.append(
+                {"ts": at - rng.randrange(30), "model": rng.choice("abcd"), "value": rng.randrange(9)}
+            )
+
+    def driven(most: int, *, restores: bool = False) -> list[Any]:
+        harness = PipelineHarness(builder)
+        for of_clock, group in groupby(turns, key=lambda turn: isinstance(turn, int)):
+            listed = list(group)
+            for first in range(0, len(listed), 1 if of_clock else most):
+                if of_clock:
+                    harness.advance_processing_time(listed[first])
+                else:
+                    harness.push(listed[first : first + most])
+                if restores:
+                    harness = PipelineHarness.restore(builder, harness.snapshot())
+        harness.end_of_input()
+        return harness.drain()
+
+    expected = driven(1)
+    assert len(expected) > 10
+    assert driven(100) == driven(3) == driven(2, restores=True) == expected
+
+
 def test_rankings_obey_law_1_where_records_move_the_watermark() -> None:
     moved = KEYED.with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("5us"))
     for window in WINDOWS.values():
@@ -378,7 +449,6 @@ class OwnTrigger(ls.WindowTrigger):
         (lambda: KEYED.with_session_window("5us").top_n(1, by="sum"), "session windows are of one key"),
         (lambda: KEYED.with_count_window(5).top_n(1, by="sum"), "count windows are of one key"),
         (lambda: KEYED.with_global_window().top_n(1, by="sum"), "global windows are of one key"),
-        (lambda: KEYED.with_tumbling_window("5us", time="processing").top_n(1, by="sum"), "not of the clock"),
         (lambda: DISCARDING.top_n(1, by="sum"), "leave with_accumulation"),
         (lambda: TENS.with_trigger(OwnTrigger()).top_n(1, by="sum"), "with_trigger: of "),
         (lambda: STREAM.key_by("rank").with_tumbling_window("5us").top_n(1, by="sum"), "a field 'rank' already"),
@@ -657,16 +727,6 @@ def test_equal_items_beyond_the_counters_are_kept_in_the_order_of_their_keys() -
         ("a", 1.0, 0.5),
         ("b", 0.5, None),
     ]
-
-
-def test_keys_that_are_none_are_errors_of_their_records() -> None:
-    builder = ITEMS.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.skip())).trending(window="10s")
-    harness = PipelineHarness(builder)
-    harness.push([event(0, {"no": "key"}), event(0, "a")])
-    harness.end_of_input()
-    assert [each.data["item"] for each in harness.drain()] == ["a"]
-    (error,) = harness.drain_errors()
-    assert error.aggregator == "trending"
 
 
 def test_explain_says_where_trends_are_found() -> None:

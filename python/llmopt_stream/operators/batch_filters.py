@@ -83,7 +83,7 @@ class _BatchFiltering(Work):
             if is_kept is None:
                 made = self.attempt(
                     lambda record=record: self._is_kept(record),  # type: ignore[misc]
-                    method="filter",
+                    method=self._operator.text,
                     record=record,
                     key=key,
                 )

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from llmopt_stream.events import GroupingKey
 
-from .fields import key_order
+from .keys import key_order
 
 __all__ = ["DecayedCounts"]
 

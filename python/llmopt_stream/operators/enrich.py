@@ -10,7 +10,7 @@ from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.events import GroupingKey
 
 from .fields import as_mapping, field_of
-from .flow import FlowWriter
+from .flow import END, FlowWriter
 from .lookup_table import LookupTable, Matching, RefreshingTable, lookup_key
 from .operator import Context, Operator, Work
 
@@ -110,6 +110,10 @@ class _LookingUp(Work):
         enriching, table = self._operator.enriching, self._table
         key = enriching.key_of(record)
         return enriching.enriched(record, None if key is None else table.rows.get(key), table.columns)
+
+    def on_watermark(self, watermark: int, out: FlowWriter) -> None:
+        if watermark == END and self._refreshing is not None:
+            self._table, self._due = LookupTable(), None
 
     def on_processing_time(self, now: int, out: FlowWriter) -> None:
         self._now = now

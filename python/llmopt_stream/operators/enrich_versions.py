@@ -13,7 +13,7 @@ from llmopt_stream.units import to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 
 from .enrich import Enriching
-from .fields import as_mapping, field_of, key_of
+from .fields import as_mapping, field_of
 from .flow import END, FlowWriter
 from .inputs import Inputs
 from .lookup_table import lookup_key
@@ -92,7 +92,7 @@ class _VersionsWork(SeveralWork):
         self.late.append(
             LateEvent(
                 event=dict(record) if isinstance(record, PaneRecord) else record,
-                key=key_of(record, paths),
+                key=GroupingKey([(path, field_of(record, path)) for path in paths]),
                 windows=(),
                 watermark=Watermark(self.watermark),
                 lateness=to_timedelta(self.watermark - time),

@@ -13,9 +13,9 @@ from llmopt_stream.units import duration_text, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import WindowAssigner, WindowType
 
-from .fields import key_of, key_order
 from .flow import END, Flow, FlowWriter
 from .inputs import Inputs
+from .keys import NoKeyError, key_of, key_order
 from .operator import Context, name_of
 from .panes import plain
 from .several import SeveralWork
@@ -23,6 +23,9 @@ from .several import SeveralWork
 __all__ = ["HOW", "IntervalJoin", "WindowJoin", "window_of"]
 
 HOW = ("inner", "left", "right", "full")
+
+_OTHERWISE_MALFORMED = "key_not_scalar"
+"""Where the core refuses a key, and Python does not say why."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class _Join(Inputs):
         return [names[side] for names in self.on]
 
     def key(self, side: int, record: Any) -> GroupingKey:
-        """Of a record of one side, under the names of the left one."""
+        """Of a record of one side, under the names of the left one; a NoKeyError where it has none."""
         values = key_of(record, self.paths(side)).values()
         return GroupingKey(zip(self.paths(0), values, strict=True))
 
@@ -76,10 +79,16 @@ class _JoinWork(SeveralWork):
     def __init__(self, operator: _Join, context: Context) -> None:
         super().__init__(operator, context)
         self.late_records = 0
-        self.malformed = 0
 
     def counts(self) -> Mapping[str, int]:
-        return {"late": self.late_records, "malformed": self.malformed}
+        return {"late": self.late_records}
+
+    def _key_of_side(self, side: int, record: Any) -> GroupingKey | None:
+        try:
+            return self._operator.key(side, record)
+        except NoKeyError as error:
+            self.is_malformed(error.kind)
+            return None
 
     def _emit(self, left: Any, right: Any, time: int, out: FlowWriter) -> None:
         key = self._operator.key(1, right) if left is None else self._operator.key(0, left)
@@ -157,7 +166,8 @@ class _IntervalJoinWork(_JoinWork):
             record, time = self._kept[of_side].pop(number)
             self._late(of_side, record, time, watermark)
         for place in malformed:
-            self.malformed += 1
+            if self._key_of_side(side, records[place]) is not None:
+                self.is_malformed(_OTHERWISE_MALFORMED)
             del kept[ids[place]]
         self._forget(forgotten)
         self._records = taken + len(flow)
@@ -188,10 +198,10 @@ class _IntervalJoinWork(_JoinWork):
 
     def get_state(self) -> Any:
         kept = [[[number, *each] for number, each in of_side.items()] for of_side in self._kept]
-        return [self.late_records, self.malformed, self._number, kept, self._core.snapshot()]
+        return [self.late_records, self._number, kept, self._core.snapshot()]
 
     def set_state(self, state: Any) -> None:
-        self.late_records, self.malformed, self._number, kept, core = state
+        self.late_records, self._number, kept, core = state
         for of_side, rows in zip(self._kept, kept, strict=True):
             of_side.update({number: (record, time) for number, record, time in rows})
         self._core.restore(core)
@@ -233,11 +243,8 @@ class _WindowJoinWork(_JoinWork):
 
     def on_input(self, side: int, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
         record = plain(record)
-        key = self._operator.key(side, record)
-        try:
-            key_order(key.values())
-        except TypeError:  # as where windows group by it
-            self.malformed += 1
+        key = self._key_of_side(side, record)
+        if key is None:
             return
         windows = [window.micros for window in self._operator.window.assign(time)]
         open_windows = [span for span in windows if span[1] > self.watermark and self.watermark != END]
@@ -274,7 +281,6 @@ class _WindowJoinWork(_JoinWork):
     def get_state(self) -> Any:
         return [
             self.late_records,
-            self.malformed,
             [
                 [end, start, [[list(key.items()), left, right] for key, (left, right) in of_window.items()]]
                 for (end, start), of_window in self._open.items()
@@ -282,7 +288,7 @@ class _WindowJoinWork(_JoinWork):
         ]
 
     def set_state(self, state: Any) -> None:
-        self.late_records, self.malformed, windows = state
+        self.late_records, windows = state
         for end, start, keys in windows:
             self._open[end, start] = {GroupingKey(key): (left, right) for key, left, right in keys}
 

@@ -9,7 +9,6 @@ from typing import Any
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.units import duration_text
 
-from .fields import key_of
 from .flow import END, FlowWriter
 from .operator import Context, Operator, Work
 
@@ -33,24 +32,15 @@ class RunningCount(Operator):
         return _Counting(self, context)
 
 
-class _KeyedWork(Work):
-    """With a key that can be looked up."""
+class _Counting(Work):
+    _operator: RunningCount
 
-    _operator: Any
-
-    def _key_of(self, record: Any) -> GroupingKey | None:
-        key = key_of(record, self._operator.key)
-        hashed = self.attempt(lambda: hash(key), method="key", record=record)
-        return None if hashed is None else key
-
-
-class _Counting(_KeyedWork):
     def __init__(self, operator: RunningCount, context: Context) -> None:
         super().__init__(operator, context)
         self._counts: dict[GroupingKey, int] = {}
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
-        key = self._key_of(record)
+        key = self.key_of(record, self._operator.key)
         if key is not None:
             self._counts[key] = count = self._counts.get(key, 0) + 1
             out.add({**key, "count": count}, time, key)
@@ -87,7 +77,7 @@ class TrackSessions(Operator):
         return _Tracking(self, context)
 
 
-class _Tracking(_KeyedWork):
+class _Tracking(Work):
     """A session ends when the watermark is past its last record by the timeout: later records can only start
     another one. Records out of order may make two sessions one, until then.
     """
@@ -105,7 +95,7 @@ class _Tracking(_KeyedWork):
         self.late_records = 0
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
-        key = self._key_of(record)
+        key = self.key_of(record, self._operator.key)
         if key is None:
             return
         timeout = self._operator.timeout

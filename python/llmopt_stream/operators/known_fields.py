@@ -18,6 +18,9 @@ def known_fields(plan: Plan) -> set[str]:
     """Those of the records behind everything that was said so far; of functions' records nothing is known."""
     known = {plan.time_field} if plan.inputs is None and "." not in plan.time_field else set()
     operators = list(plan.operators)
+    first = plan.branches[-1].stages[0]
+    if first.late_of is not None or first.emitted_to is not None:
+        known, operators = set(), []
     key = plan.key
     for stage in plan.branches[-1].stages:
         operators += stage.operators

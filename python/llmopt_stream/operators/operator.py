@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -12,6 +12,7 @@ from llmopt_stream.events import GroupingKey
 from llmopt_stream.failures import Failures
 
 from .flow import END, START, Flow, FlowWriter
+from .keys import NoKeyError, key_of
 
 __all__ = ["Context", "CoreStep", "Operator", "Work", "name_of"]
 
@@ -91,6 +92,15 @@ class Work:
         self.watermark = START
         self.left_out = 0
         """Records that did not go on by the operator's own meaning."""
+        self.errors = 0
+        """Calls that failed and were left out."""
+        self.malformed: dict[str, int] = {}
+        """Records that have no key that they could be grouped by, by kind."""
+
+    @property
+    def name(self) -> str:
+        """The operator's."""
+        return self._operator.name
 
     # For operators to override
 
@@ -135,10 +145,11 @@ class Work:
         return out.flow
 
     def snapshot(self) -> list[Any]:
-        return [self._records, self.watermark, self.left_out, self.get_state()]
+        counts = [self._records, self.left_out, self.malformed, self.errors]
+        return [*counts, self.watermark, self.get_state()]
 
     def restore(self, state: list[Any]) -> None:
-        self._records, self.watermark, self.left_out, own = state
+        self._records, self.left_out, self.malformed, self.errors, self.watermark, own = state
         self.set_state(own)
 
     def _advance(self, watermark: int, out: FlowWriter) -> None:
@@ -146,6 +157,18 @@ class Work:
             self.watermark = watermark
             self.on_watermark(watermark, out)
             out.mark(watermark)
+
+    def key_of(self, record: Any, paths: Sequence[str]) -> GroupingKey | None:
+        """The record's key under these paths; None of one that has none, which is counted."""
+        try:
+            return key_of(record, paths)
+        except NoKeyError as error:
+            self.is_malformed(error.kind)
+            return None
+
+    def is_malformed(self, kind: str) -> None:
+        """Counts a record."""
+        self.malformed[kind] = self.malformed.get(kind, 0) + 1
 
     def _is_at_end(self) -> bool:
         return self.watermark == END
@@ -186,3 +209,4 @@ class Work:
         # Every record counts of its own.
         order = (self._records, context.branch_index, 1, context.place)
         context.failures.settle(event, order)
+        self.errors += 1

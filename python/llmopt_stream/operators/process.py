@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,14 +15,13 @@ from llmopt_stream.events import GroupingKey
 from llmopt_stream.units import Time, duration_micros, duration_text, time_micros, to_datetime
 from llmopt_stream.watermarks import Watermark
 
-from .fields import key_of
 from .flow import END, START, FlowWriter
 from .operator import Context, Operator, Work, name_of
 from .panes import plain
 from .per_record import a_record
 from .state_store import StateStore
 
-__all__ = ["KeyContext", "Process"]
+__all__ = ["KeyContext", "Process", "ProcessWork", "SideRecord"]
 
 _EVENT, _CLOCK = "event", "processing"
 
@@ -34,6 +33,8 @@ class Process(Operator):
     fn: Any
     key: tuple[str, ...]
     ttl: int | None = None
+    side_outputs: tuple[str, ...] = ()
+    """Where records go that are emitted beside the stream."""
 
     @property
     def name(self) -> str:
@@ -41,7 +42,8 @@ class Process(Operator):
 
     def describe(self) -> str:
         lives = "" if self.ttl is None else f", state kept for {duration_text(self.ttl)}"
-        return f"{name_of(self.fn)} by {', '.join(self.key) or 'nothing'}{lives}"
+        beside = f", beside it {', '.join(self.side_outputs)}" if self.side_outputs else ""
+        return f"{name_of(self.fn)} by {', '.join(self.key) or 'nothing'}{lives}{beside}"
 
     @property
     def uses_clock(self) -> bool:
@@ -50,6 +52,14 @@ class Process(Operator):
 
     def work(self, context: Context) -> Work:
         return ProcessWork(self, context)
+
+
+@dataclass(frozen=True, slots=True)
+class SideRecord:
+    """A record that was emitted to a side output."""
+
+    to: str
+    record: Any
 
 
 class KeyContext:
@@ -78,10 +88,16 @@ class KeyContext:
         """The watermark before the record; None before there is one."""
         return None if self._work.watermark == START else Watermark(self._work.watermark)
 
-    def emit(self, record: Any, *, timestamp: Time | None = None) -> None:
-        """Hands a record on, with the time of the record or timer at hand unless another one is given."""
+    def emit(self, record: Any, *, timestamp: Time | None = None, to: str | None = None) -> None:
+        """Hands a record on, with the time of the record or timer at hand unless another one is given. With `to`, it
+        goes to the side output of this name, which is the stream of a `branch(name, emitted_to=)`, instead.
+        """
         time = self._time if timestamp is None else time_micros(timestamp, "emit: timestamp")
-        self._out.add(a_record(record), time, self.key)
+        made = a_record(record)
+        if to is not None:
+            self._work.check_side_output(to)
+            made = SideRecord(to, made)
+        self._out.add(made, time, self.key)
 
     def set_timer(self, time: Time) -> None:
         """Calls `on_timer` once the watermark has reached this event time; setting it twice is setting it once.
@@ -162,10 +178,22 @@ class ProcessWork(Work):
         self._expiries = _Timers()
         self._now = 0
 
+    @property
+    def side_outputs(self) -> Sequence[str]:
+        return self._operator.side_outputs
+
+    def check_side_output(self, name: str) -> None:
+        """A ConfigurationError where nothing would take what is emitted to it."""
+        known = self.side_outputs
+        if name not in known:
+            raise ConfigurationError(
+                f"emit: to: {name!r} is none of side_outputs: {', '.join(map(repr, known)) or 'none were said'}"
+            )
+
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
         record = plain(record)
-        key = key_of(record, self._operator.key)
-        if self.attempt(lambda: hash(key), method="key", record=record) is None:
+        key = self.key_of(record, self._operator.key)
+        if key is None:
             return
         now = min(self.watermark, END - 1)
         self._call(lambda context: self._process(record, context), key, time, now, out, record)
@@ -276,6 +304,14 @@ class ProcessWork(Work):
             self._keep(GroupingKey(fields), store)
         for kind, each in timers.items():
             self._timers[kind].set_state(each)
+
+
+def side_outputs_of(names: Any) -> tuple[str, ...]:
+    """As `process` is told."""
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    if len(set(listed)) < len(listed) or any(type(name) is not str or not name for name in listed):
+        raise ConfigurationError(f"process: side_outputs: {names!r} are no different names")
+    return listed
 
 
 def ttl_of(ttl: Any) -> int | None:

@@ -14,8 +14,9 @@ from llmopt_stream.results import AggregationResult, Pane
 from llmopt_stream.triggers import EventTimeTrigger, asks_user, kept_after_end
 from llmopt_stream.windows import WindowType
 
-from .fields import field_of, key_order
+from .fields import field_of
 from .flow import FlowWriter
+from .keys import key_order
 from .operator import Context, Operator, Work
 from .panes import PaneRecord
 
@@ -110,8 +111,6 @@ def _check_windows(stage: Branch) -> None:
             f"top_n: {spec.type.value} windows are of one key; results are ranked in windows that keys share, e.g. "
             "with_tumbling_window('1m')"
         )
-    if spec.time == "processing":
-        raise ConfigurationError("top_n: results are ranked in windows of event time, not of the clock")
     if stage.accumulation == "discarding":
         raise ConfigurationError(
             "top_n: needs panes that hold everything; leave with_accumulation('discarding') out"

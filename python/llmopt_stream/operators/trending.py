@@ -12,8 +12,8 @@ from llmopt_stream.events import GroupingKey
 from llmopt_stream.units import duration_text, to_datetime
 
 from .decayed_counts import DecayedCounts
-from .fields import key_of, key_order
 from .flow import END, START, FlowWriter
+from .keys import key_order
 from .operator import Context, Operator, Work
 
 __all__ = ["Trending"]
@@ -91,21 +91,21 @@ class _TrendingWork(Work):
         self._late = 0
 
     def on_record(self, record: Any, time: int, key: GroupingKey | None, out: FlowWriter) -> None:
-        of = key_of(record, self._operator.key)
-        order = self.attempt(lambda: key_order(of.values()), method="key", record=record)
-        if order is None:
+        of = self.key_of(record, self._operator.key)
+        if of is None:
             return
+        order = key_order(of.values())
         if time < self._complete or self._is_at_end():
             self._late += 1
             if not self._is_at_end():
                 self._counts.move_to(self._complete // self._operator.half_life)
-                self._counts.add(of, order[0], time)
+                self._counts.add(of, order, time)
             return
         window = self._operator.window
         end = (time // window + 1) * window
         if end not in self._waiting:
             self._waiting[end] = self._operator.counts_until(end)
-        self._waiting[end].add(of, order[0], time)
+        self._waiting[end].add(of, order, time)
 
     def on_watermark(self, watermark: int, out: FlowWriter) -> None:
         window = self._operator.window

@@ -108,7 +108,9 @@ class PipelineHarness:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The counters so far: records_in = aggregated + late + malformed + outside_windows."""
+        """The counters so far: records_in = aggregated + late + malformed + filtered + outside_windows. Pipelines of
+        several stages have each by itself under "stages".
+        """
         return self._intake.metrics()
 
     def snapshot(self) -> bytes:
