@@ -103,7 +103,7 @@ std::vector<CheckpointInfo> CheckpointDirectory::list() const {
 }
 
 Directory CheckpointDirectory::open(std::uint64_t id) const {
-    if (!directory_->contains(name_of(id))) {
+    if (!contains(id)) {
         throw Error(ErrorKind::kCheckpoint,
                     directory_->path() + ": there is no checkpoint " + std::to_string(id));
     }

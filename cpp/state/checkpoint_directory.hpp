@@ -24,6 +24,7 @@ public:
     /// Ascending, with those whose manifest, or a file's size, is not as it should be.
     [[nodiscard]] std::vector<CheckpointInfo> list() const;
     [[nodiscard]] std::optional<std::uint64_t> newest() const;
+    [[nodiscard]] bool contains(std::uint64_t id) const { return directory_->contains(name_of(id)); }
     /// The directory of a checkpoint. Throws Error(kCheckpoint) if there is none.
     [[nodiscard]] Directory open(std::uint64_t id) const;
     /// Throws Error(kCheckpoint) if it is damaged.

@@ -3,13 +3,16 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdarg>
 #include <utility>
 
 #include "record/error.hpp"
@@ -31,6 +34,25 @@ const std::string kClosed = "CLOSED";
 constexpr std::uint32_t kClosedVersion = 1;
 constexpr std::size_t kClosedBytes = sizeof(std::uint32_t) + sizeof(Timestamp);
 constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+
+/// RocksDB's own log would be one more file that a full disk hits: builds with assertions, as distributions
+/// have them, end the process when a write to it follows one that failed. What matters is in the status of
+/// each call.
+class NoLog final : public rocksdb::Logger {
+public:
+    using rocksdb::Logger::Logv;
+    void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
+/// After an error for want of space RocksDB would look for more every few seconds, and refuse to resume
+/// meanwhile. Here the next call is what resumes.
+class NoRecoveryOfItsOwn final : public rocksdb::EventListener {
+public:
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status /*error*/,
+                              bool* auto_recovery) override {
+        *auto_recovery = false;
+    }
+};
 
 rocksdb::Slice slice_of(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view view_of(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -55,13 +77,11 @@ rocksdb::Options database_options(const RocksDBMemory& memory, const std::atomic
     options.compaction_filter_factory = std::make_shared<ExpiryFilterFactory>(expired_before);
     options.max_open_files = 256;
     options.allow_fallocate = false;
-    options.info_log_level = rocksdb::WARN_LEVEL;
-    options.keep_log_file_num = 1;
-    options.max_log_file_size = std::size_t{1} << 20;
+    options.info_log = std::make_shared<NoLog>();
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
-    // Whoever called is told, and tries again; nothing does so behind his back.
     options.max_bgerror_resume_count = 0;
+    options.listeners.push_back(std::make_shared<NoRecoveryOfItsOwn>());
 
     rocksdb::BlockBasedTableOptions table;
     table.block_cache = rocksdb::NewLRUCache(memory.cache_bytes);
@@ -413,6 +433,10 @@ void RocksDBStateBackend::make_checkpoint(std::uint64_t id, std::string_view man
     directory_->require_present();
     checkpoint_directory_->require_present();
     checkpoints_->sweep();
+    if (checkpoints_->contains(id)) {
+        // Of an attempt that failed when it had its name already, and could not take it back.
+        checkpoints_->discard(id);
+    }
     kill_point("checkpoint:before-flush");
     flush();
 

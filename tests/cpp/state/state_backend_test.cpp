@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <random>
+#include <thread>
 
 #include "record/error.hpp"
 #include "state/memory_state_backend.hpp"
@@ -225,6 +227,39 @@ TEST_P(StateBackends, CountsTheBytesOfKeysAndValues) {
     (void)backend_->get("gone");
     (void)entries();
     EXPECT_EQ(backend_->bytes_read(), 16u);
+}
+
+TEST_P(StateBackends, ACheckpointMadeMeanwhileHoldsWholeChanges) {
+    std::atomic<bool> stop{false};
+    std::atomic<int> applied{0};
+    std::thread writer([&] {
+        for (int number = 1; !stop; ++number) {
+            StateChanges changes;
+            for (const char* const key : {"a", "b", "c"}) {
+                changes.put(key, std::to_string(number));
+            }
+            changes.put(std::to_string(number % 500), std::string(500, 'x'));
+            backend_->apply(changes);
+            applied = number;
+        }
+    });
+    std::map<std::uint64_t, int> at_least;
+    for (std::uint64_t id = 1; id <= 20; ++id) {
+        for (const int before = applied; applied < before + 20;) {
+            std::this_thread::yield();
+        }
+        at_least[id] = applied;
+        backend_->checkpoint(id, {});
+        EXPECT_EQ(backend_->get("a").has_value(), true);
+    }
+    stop = true;
+    writer.join();
+    for (const auto& [id, number] : at_least) {
+        (void)backend_->restore(id);
+        EXPECT_GE(std::stoi(backend_->get("a").value()), number) << "what was applied before is in it";
+        EXPECT_EQ(backend_->get("a"), backend_->get("b"));
+        EXPECT_EQ(backend_->get("a"), backend_->get("c"));
+    }
 }
 
 TEST_P(StateBackends, RefusesEverythingOnceClosed) {
