@@ -28,6 +28,7 @@ from typing import Any
 import llmopt_stream as ls
 
 EVENTS = 60_000
+NINE = ["count", "sum", "average", "min", "max", "stddev", "p50", "p95", "p99"]
 KILL_POINTS = (
     "run:barrier",
     "run:encoded",
@@ -86,7 +87,7 @@ def _keyed() -> Any:
 
 
 def _tumbling() -> Any:
-    return _keyed().with_tumbling_window("10s", allowed_lateness="20s").aggregate("data.latency_ms", ls.NINE)
+    return _keyed().with_tumbling_window("10s", allowed_lateness="20s").aggregate("data.latency_ms", NINE)
 
 
 def _sliding() -> Any:
@@ -104,7 +105,9 @@ def _counted() -> Any:
 
 def _triggered() -> Any:
     window = _keyed().with_tumbling_window("10s", allowed_lateness="20s")
-    return window.with_trigger(ls.AfterWatermark(early=ls.CountTrigger(10))).aggregate("data.latency_ms", ["count", "sum"])
+    return window.with_trigger(ls.AfterWatermark(early=ls.CountTrigger(10))).aggregate(
+        "data.latency_ms", ["count", "sum"]
+    )
 
 
 def _two_shards() -> Any:
@@ -112,7 +115,12 @@ def _two_shards() -> Any:
 
 
 def _stages() -> Any:
-    per_tenant = _keyed().deduplicate(by="id", ttl="10m").with_tumbling_window("5s").aggregate("data.cost_usd", ["sum"])
+    per_tenant = (
+        _keyed()
+        .deduplicate(by="id", ttl="10m")
+        .with_tumbling_window("5s")
+        .aggregate("data.cost_usd", ["sum"])
+    )
     return per_tenant.key_by("data.model").with_tumbling_window("30s").aggregate("sum", ["count", "sum"])
 
 
@@ -135,7 +143,10 @@ def run_case(case: str, folder: Path, records: int) -> dict[str, Any]:
         summary = pipeline.run()
     metrics = pipeline.metrics["checkpoints"]
     return {
-        "counts": {name: getattr(summary, name) for name in ("records_in", "aggregated", "late", "malformed", "panes")},
+        "counts": {
+            name: getattr(summary, name)
+            for name in ("records_in", "aggregated", "late", "malformed", "panes")
+        },
         "restore": metrics["restore_duration"],
         "damaged": metrics["damaged"],
     }
@@ -236,7 +247,9 @@ class Series:
         if outcome["restore"] is not None:
             self._report.restores.append(outcome["restore"])
         if outcome["damaged"]:
-            raise AssertionError(f"{self._case}: a kill left a damaged checkpoint under its final name:\n{err}")
+            raise AssertionError(
+                f"{self._case}: a kill left a damaged checkpoint under its final name:\n{err}"
+            )
         return outcome
 
     def _check(self, folder: Path, outcome: dict[str, Any]) -> None:
@@ -247,7 +260,9 @@ class Series:
         self._report.lost += sum(name not in found for name in expected)
         self._report.wrong += sum(expected.get(name) != line for name, line in found.items())
         if outcome["counts"] != self._expected["counts"]:
-            raise AssertionError(f"{self._case}: counters {outcome['counts']}, expected {self._expected['counts']}")
+            raise AssertionError(
+                f"{self._case}: counters {outcome['counts']}, expected {self._expected['counts']}"
+            )
 
 
 def undisturbed(case: str) -> dict[str, Any]:
@@ -265,7 +280,9 @@ def chaos(cases: list[str], kills: int, seed: int, kill_points: list[str]) -> Re
     expected = {case: undisturbed(case) for case in cases}
     for case in cases:
         for point in kill_points:
-            passing = choose.randint(1, 3) if point.startswith(("checkpoint", "run:barrier", "run:encoded")) else 1
+            passing = (
+                choose.randint(1, 3) if point.startswith(("checkpoint", "run:barrier", "run:encoded")) else 1
+            )
             # What kills while a run restores needs a checkpoint to restore.
             first = [("run:durable:2", None)] if point.startswith(("restore", "run:restored")) else []
             Series(case, expected[case], report).run(iter([*first, (f"{point}:{passing}", None)]), 7_000)
@@ -285,7 +302,9 @@ def main() -> int:
         case, folder, records = sys.argv[2:]
         print(json.dumps(run_case(case, Path(folder), int(records))))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=300, help="at least so many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=CASES, action="append", help="one case; may be repeated")

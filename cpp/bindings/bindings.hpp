@@ -15,6 +15,5 @@ void bind_state(py::module_& module);
 void bind_checkpoints(py::module_& module);
 void bind_pipeline(py::module_& module);
 void bind_join(py::module_& module);
-void bind_state(py::module_& module);
 
 }  // namespace llmopt_stream::bindings

@@ -14,14 +14,17 @@ void bind_checkpoints(py::module_& module) {
         .def(py::init<std::shared_ptr<StateBackend>>(), py::arg("backend"))
         .def(
             "put",
-            [](CheckpointWriter& self, std::string name, std::string value) {
+            [](CheckpointWriter& self, std::string name, const py::bytes& value) {
                 StateChanges changes;
-                changes.put(std::move(name), std::move(value));
+                changes.put(std::move(name), value);
                 self.apply(std::move(changes));
             },
-            py::arg("name"), py::arg("value"), without_gil())
-        .def("checkpoint", &CheckpointWriter::checkpoint, py::arg("id"), py::arg("manifest"), py::arg("keep"),
-             py::arg("expired_before") = kMinTimestamp, without_gil())
+            py::arg("name"), py::arg("value"))
+        .def(
+            "checkpoint",
+            [](CheckpointWriter& self, std::uint64_t id, const py::bytes& manifest, std::size_t keep,
+               Timestamp expired_before) { self.checkpoint(id, manifest, keep, expired_before); },
+            py::arg("id"), py::arg("manifest"), py::arg("keep"), py::arg("expired_before") = kMinTimestamp)
         .def("start_over", &CheckpointWriter::start_over, without_gil(),
              "Forgets all state, and failures, before what comes next.")
         .def_property_readonly("pending_bytes", &CheckpointWriter::pending_bytes)

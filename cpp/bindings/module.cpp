@@ -14,5 +14,4 @@ PYBIND11_MODULE(_core, module) {
     bind_checkpoints(module);
     bind_pipeline(module);
     bind_join(module);
-    bind_state(module);
 }

@@ -10,6 +10,7 @@ import typing_extensions
 __all__: list[str] = [
     "Accumulator",
     "ArrowReader",
+    "CheckpointWriter",
     "FeedbackGenerator",
     "MemoryStateBackend",
     "NdjsonReader",
@@ -164,12 +165,21 @@ class NdjsonReader:
         """
         The bytes of a record of the last batch, by its place among its input records.
         """
+    def seek(self, offset: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Before anything was read: goes on at an offset.
+        """
     def set_keep_records(self, keep: bool) -> None:
         """
         Whether record() will be asked for.
         """
     @property
     def bytes_read(self) -> int: ...
+    @property
+    def offset(self) -> int:
+        """
+        Where the first record that was not taken begins, in the decompressed bytes.
+        """
     @property
     def total_bytes(self) -> int:
         """
@@ -216,140 +226,6 @@ class FeedbackGenerator:
         """
         Writes all that remains to a file; calls progress(records) every few MiB. Returns counts().
         """
-
-class ArrowReader:
-    """
-    An Arrow stream that is being read by a pipeline.
-    """
-
-class Pipeline:
-    """
-    A checked plan at work: records in, panes out. Not thread safe.
-    """
-    def __init__(
-        self,
-        *,
-        fingerprint: str,
-        time_path: str,
-        time_unit: str,
-        key_paths: collections.abc.Sequence[str],
-        values: collections.abc.Sequence[tuple[str, str, bool]],
-        labels: collections.abc.Sequence[str],
-        steps: list,
-        branches: list,
-        projections: typing.Any,
-        watermark: tuple[
-            typing.SupportsInt | typing.SupportsIndex | None,
-            typing.SupportsInt | typing.SupportsIndex,
-            typing.SupportsInt | typing.SupportsIndex | None,
-            typing.SupportsInt | typing.SupportsIndex | None,
-        ],
-        skew: tuple[
-            typing.SupportsInt | typing.SupportsIndex | None, typing.SupportsInt | typing.SupportsIndex | None
-        ],
-        parallelism: typing.SupportsInt | typing.SupportsIndex = 1,
-        watermarks_of: typing.Any = None,
-    ) -> None: ...
-    def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
-    def counts(self) -> dict: ...
-    def delays(self) -> list:
-        """
-        (smallest, width, count) of buckets: how far records came behind the greatest time before them.
-        """
-    def delays_after_end(self, branch: typing.SupportsInt | typing.SupportsIndex) -> list:
-        """
-        The same, of records whose last window had ended: how long before.
-        """
-    def drain(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> Panes:
-        """
-        The panes of a branch since the last call.
-        """
-    def end_of_input(self) -> None: ...
-    def explain_record(self, record: typing.Any) -> typing.Any:
-        """
-        Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
-        """
-    def handed_on(self) -> list:
-        """
-        (input index, event time, watermark before, watermark after, what is computed of it) of the records of the last push that go on.
-        """
-    def left_out(self) -> list[int]:
-        """
-        How many records each step has left out.
-        """
-    def open_arrow(self, data: typing.Any) -> ArrowReader:
-        """
-        Starts reading anything with __arrow_c_stream__.
-        """
-    def push_given(
-        self,
-        records: list,
-        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-    ) -> None:
-        """
-        Records with their event times and the stream's watermark after each.
-        """
-    def push_records(
-        self, records: list, partition: typing.SupportsInt | typing.SupportsIndex = 0
-    ) -> None: ...
-    def read_arrow(
-        self,
-        reader: ArrowReader,
-        partition: typing.SupportsInt | typing.SupportsIndex = 0,
-        max_records: typing.SupportsInt | typing.SupportsIndex = 65536,
-    ) -> bool:
-        """
-        Takes the next batch; False at the end of the stream.
-        """
-    def read_ndjson(
-        self, reader: NdjsonReader, max_records: typing.SupportsInt | typing.SupportsIndex = 16384
-    ) -> bool:
-        """
-        Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.
-        """
-    def records_by_shard(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[int]: ...
-    def restore(self, snapshot: bytes) -> None: ...
-    def snapshot(self) -> bytes: ...
-    def take_late(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list:
-        """
-        (position, input index, event time, watermark, key values, windows) since the last call.
-        """
-    @property
-    def live(self) -> tuple[int, int, int]:
-        """
-        (keys, slices, bytes) that are alive.
-        """
-    @property
-    def watermark(self) -> int | None: ...
-
-class RecordJoin:
-    """
-    An interval join of records by their numbers. Both return (rows, late, malformed, forgotten): (left or None, right or None, time, fired at), (side, id, watermark), places, ids by side.
-    """
-    def __init__(
-        self,
-        left: collections.abc.Sequence[str],
-        right: collections.abc.Sequence[str],
-        lower: typing.SupportsInt | typing.SupportsIndex,
-        upper: typing.SupportsInt | typing.SupportsIndex,
-        left_outer: bool,
-        right_outer: bool,
-    ) -> None: ...
-    def advance(self, watermark: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
-    def live_rows(self) -> int: ...
-    def push(
-        self,
-        side: typing.SupportsInt | typing.SupportsIndex,
-        records: list,
-        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-    ) -> tuple: ...
-    def restore(self, bytes: str) -> None: ...
-    def snapshot(self) -> bytes: ...
 
 class StateChanges:
     """
@@ -401,6 +277,185 @@ class RocksDBStateBackend(StateBackend):
         memtable_bytes: typing.SupportsInt | typing.SupportsIndex,
         cache_bytes: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
+
+class CheckpointWriter:
+    """
+    Writes checkpoints in a thread of its own, in the order given.
+    """
+    def __init__(self, backend: StateBackend) -> None: ...
+    def checkpoint(
+        self,
+        id: typing.SupportsInt | typing.SupportsIndex,
+        manifest: str,
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        expired_before: typing.SupportsInt | typing.SupportsIndex = -9223372036854775808,
+    ) -> None: ...
+    def put(self, name: str, value: bytes) -> None: ...
+    def start_over(self) -> None:
+        """
+        Forgets all state, and failures, before what comes next.
+        """
+    def take_outcomes(self) -> list:
+        """
+        (id, what failed or None, seconds, bytes) of checkpoints since the last call.
+        """
+    def wait(self) -> None:
+        """
+        Until all is done that was asked for.
+        """
+    @property
+    def pending_bytes(self) -> int: ...
+
+class ArrowReader:
+    """
+    An Arrow stream that is being read by a pipeline.
+    """
+
+class Pipeline:
+    """
+    A checked plan at work: records in, panes out. Not thread safe.
+    """
+    def __init__(
+        self,
+        *,
+        fingerprint: str,
+        time_path: str,
+        time_unit: str,
+        key_paths: collections.abc.Sequence[str],
+        values: collections.abc.Sequence[tuple[str, str, bool]],
+        labels: collections.abc.Sequence[str],
+        steps: list,
+        branches: list,
+        projections: typing.Any,
+        watermark: tuple[
+            typing.SupportsInt | typing.SupportsIndex | None,
+            typing.SupportsInt | typing.SupportsIndex,
+            typing.SupportsInt | typing.SupportsIndex | None,
+            typing.SupportsInt | typing.SupportsIndex | None,
+        ],
+        skew: tuple[
+            typing.SupportsInt | typing.SupportsIndex | None, typing.SupportsInt | typing.SupportsIndex | None
+        ],
+        parallelism: typing.SupportsInt | typing.SupportsIndex = 1,
+        watermarks_of: typing.Any = None,
+    ) -> None: ...
+    def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def begin_store(
+        self, id: typing.SupportsInt | typing.SupportsIndex, prefix: str, writer: CheckpointWriter
+    ) -> None:
+        """
+        Starts a checkpoint of the state as it is now.
+        """
+    def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
+    def counts(self) -> dict: ...
+    def delays(self) -> list:
+        """
+        (smallest, width, count) of buckets: how far records came behind the greatest time before them.
+        """
+    def delays_after_end(self, branch: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        The same, of records whose last window had ended: how long before.
+        """
+    def drain(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> Panes:
+        """
+        The panes of a branch since the last call.
+        """
+    def end_of_input(self) -> None: ...
+    def explain_record(self, record: typing.Any) -> typing.Any:
+        """
+        Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
+        """
+    def forget_stored(self) -> None:
+        """
+        A checkpoint has failed: the next one has everything.
+        """
+    def handed_on(self) -> list:
+        """
+        (input index, event time, watermark before, watermark after, what is computed of it) of the records of the last push that go on.
+        """
+    def left_out(self) -> list[int]:
+        """
+        How many records each step has left out.
+        """
+    def open_arrow(self, data: typing.Any) -> ArrowReader:
+        """
+        Starts reading anything with __arrow_c_stream__.
+        """
+    def push_given(
+        self,
+        records: list,
+        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> None:
+        """
+        Records with their event times and the stream's watermark after each.
+        """
+    def push_records(
+        self, records: list, partition: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> None: ...
+    def read_arrow(
+        self,
+        reader: ArrowReader,
+        partition: typing.SupportsInt | typing.SupportsIndex = 0,
+        max_records: typing.SupportsInt | typing.SupportsIndex = 65536,
+    ) -> bool:
+        """
+        Takes the next batch; False at the end of the stream.
+        """
+    def read_ndjson(
+        self, reader: NdjsonReader, max_records: typing.SupportsInt | typing.SupportsIndex = 16384
+    ) -> bool:
+        """
+        Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.
+        """
+    def records_by_shard(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[int]: ...
+    def restore(self, snapshot: bytes) -> None: ...
+    def restore_stored(self, prefix: str, backend: StateBackend) -> None: ...
+    def snapshot(self) -> bytes: ...
+    def store(self, budget: typing.SupportsInt | typing.SupportsIndex, writer: CheckpointWriter) -> bool:
+        """
+        Hands about `budget` bytes more to the writer; whether that was all.
+        """
+    def take_late(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list:
+        """
+        (position, input index, event time, watermark, key values, windows) since the last call.
+        """
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def live(self) -> tuple[int, int, int]:
+        """
+        (keys, slices, bytes) that are alive.
+        """
+    @property
+    def watermark(self) -> int | None: ...
+
+class RecordJoin:
+    """
+    An interval join of records by their numbers. Both return (rows, late, malformed, forgotten): (left or None, right or None, time, fired at), (side, id, watermark), places, ids by side.
+    """
+    def __init__(
+        self,
+        left: collections.abc.Sequence[str],
+        right: collections.abc.Sequence[str],
+        lower: typing.SupportsInt | typing.SupportsIndex,
+        upper: typing.SupportsInt | typing.SupportsIndex,
+        left_outer: bool,
+        right_outer: bool,
+    ) -> None: ...
+    def advance(self, watermark: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
+    def live_rows(self) -> int: ...
+    def push(
+        self,
+        side: typing.SupportsInt | typing.SupportsIndex,
+        records: list,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        times: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        watermarks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> tuple: ...
+    def restore(self, bytes: str) -> None: ...
+    def snapshot(self) -> bytes: ...
 
 def assign_windows(
     time: typing.SupportsInt | typing.SupportsIndex,

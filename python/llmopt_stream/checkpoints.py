@@ -81,7 +81,9 @@ class NoCheckpoints:
 
     def after_step(self, delivery: Delivery, *, requested: bool) -> None:
         if requested:
-            raise ConfigurationError("checkpoint: the pipeline has no state backend: add .with_state_backend(…)")
+            raise ConfigurationError(
+                "checkpoint: the pipeline has no state backend: add .with_state_backend(…)"
+            )
 
     def finish(self, delivery: Delivery, *, ended: bool) -> None:
         """There is nothing to keep."""
@@ -142,7 +144,7 @@ class Checkpoints:
         for checkpoint in reversed(self._backend.checkpoints()):
             try:
                 self._restore(checkpoint)
-            except _Damaged as damage:
+            except _DamagedError as damage:
                 self._metrics.damaged += 1
                 _LOG.warning(
                     "pipeline %r: checkpoint %d is damaged, the one before is used: %s",
@@ -154,6 +156,7 @@ class Checkpoints:
             self._metrics.restored_from = checkpoint.id
             self._metrics.restore_duration = time.monotonic() - started
             self._starts_over = False
+            _core.kill_point("run:restored")
             _LOG.info("pipeline %r goes on from checkpoint %d", self._name, checkpoint.id)
             break
         else:
@@ -167,13 +170,13 @@ class Checkpoints:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         if checkpoint.damage is not None:
-            raise _Damaged(checkpoint.damage)
+            raise _DamagedError(checkpoint.damage)
         manifest = Manifest.of(checkpoint.manifest)
         manifest.check_plan(self._executor.fingerprint(), checkpoint.id)
         try:
             self._backend.restore(checkpoint.id)
         except CheckpointError as error:
-            raise _Damaged(str(error)) from error
+            raise _DamagedError(str(error)) from error
         self._executor.restore_stored(self._backend.core, manifest.executor)
         self._executor.seek(manifest.positions)
         self.sink_positions = manifest.sinks
@@ -250,19 +253,19 @@ class Checkpoints:
         self._metrics.longest_pause = max(self._metrics.longest_pause, time.monotonic() - started)
 
     def _take_outcomes(self) -> None:
-        for id, failure, seconds, size in self._writer.take_outcomes():
-            positions = self._waiting.pop(id, None)
+        for number, failure, seconds, size in self._writer.take_outcomes():
+            positions = self._waiting.pop(number, None)
             self._metrics.last_duration, self._metrics.last_bytes = seconds, size
             if failure is None:
                 self._metrics.completed += 1
-                self._metrics.last_id = id
+                self._metrics.last_id = number
                 if positions is not None:
                     _core.kill_point("run:durable")
                     self._executor.checkpointed(positions)
                 continue
             self._metrics.failed += 1
             self._metrics.last_failure = failure
-            _LOG.error("pipeline %r: checkpoint %d failed: %s", self._name, id, failure)
+            _LOG.error("pipeline %r: checkpoint %d failed: %s", self._name, number, failure)
             # What comes next must not build on it.
             self._taking = None
             self._executor.forget_stored()
@@ -305,7 +308,7 @@ class _Barrier:
     manifest: Manifest
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """A checkpoint cannot be used."""
 
 
@@ -335,12 +338,14 @@ class Manifest:
             said = json.loads(data)
             version = said["format"]
         except (ValueError, LookupError, TypeError) as error:
-            raise _Damaged(f"its manifest cannot be read: {error}") from error
+            raise _DamagedError(f"its manifest cannot be read: {error}") from error
         if version != _FORMAT:
-            raise CheckpointError(f"checkpoint refused: format version {version!r} is not one this release reads")
+            raise CheckpointError(
+                f"checkpoint refused: format version {version!r} is not one this release reads"
+            )
         return cls(**said)
 
-    def check_plan(self, plan: Any, id: int) -> None:
+    def check_plan(self, plan: Any, checkpoint_id: int) -> None:
         """Raises CheckpointError where state of another plan would be read."""
         here = json.loads(json.dumps(plan))
         if self.plan == here:
@@ -349,7 +354,7 @@ class Manifest:
         shown = "".join(f"\n  {line}" for line in differences[:10])
         more = f"\n  and {len(differences) - 10} more" if len(differences) > 10 else ""
         raise CheckpointError(
-            f"checkpoint {id} of {self.pipeline!r} belongs to another plan:{shown}{more}\n"
+            f"checkpoint {checkpoint_id} of {self.pipeline!r} belongs to another plan:{shown}{more}\n"
             "to start without it, give the pipeline other directories or remove it"
         )
 

@@ -114,7 +114,9 @@ class NdjsonSink(FileSink):
         """Goes on with the file as it was, without the lines that came later."""
         path, size = Path(position["file"]), position["bytes"]
         if not path.exists() or path.stat().st_size < size:
-            raise CheckpointError(f"{self}: {str(path)!r}, with results of before the checkpoint, is not there whole")
+            raise CheckpointError(
+                f"{self}: {str(path)!r}, with results of before the checkpoint, is not there whole"
+            )
         if path == self._path:
             shutil.copyfile(path, self._temporary)
         else:
@@ -171,7 +173,9 @@ class ParquetSink(FileSink):
         """Goes on behind the parts that there were."""
         parts = [Path(part) for part in position]
         if missing := [str(part) for part in parts if not part.exists()]:
-            raise CheckpointError(f"{self}: {missing[0]!r}, with results of before the checkpoint, is not there")
+            raise CheckpointError(
+                f"{self}: {missing[0]!r}, with results of before the checkpoint, is not there"
+            )
         self.open()
         self._is_resumable = True
         for part in parts:

@@ -302,9 +302,9 @@ class StreamGraph:
         """What decides which checkpoints fit."""
         return _fingerprint(self._plan)
 
-    def begin_store(self, id: int, writer: _core.CheckpointWriter) -> Any:
+    def begin_store(self, checkpoint_id: int, writer: _core.CheckpointWriter) -> Any:
         """Hands all state to the writer, at once; returns what else there is, as types of JSON."""
-        del id
+        del checkpoint_id
         writer.put(_STATE, self.snapshot())
         return [self.failures.counts]
 

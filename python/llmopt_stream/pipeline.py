@@ -14,9 +14,9 @@ from types import FrameType
 from typing import Any
 
 from ._html import text_html
+from .checkpoints import Checkpoints, NoCheckpoints, checkpoints_of
 from .delivery import Delivery
 from .errors import ConfigurationError, PipelineError
-from .checkpoints import Checkpoints, NoCheckpoints, checkpoints_of
 from .executor import Executor, executor_of
 from .failures import Failures
 from .intake import UNLIMITED
