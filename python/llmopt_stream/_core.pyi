@@ -286,7 +286,7 @@ class CheckpointWriter:
     def checkpoint(
         self,
         id: typing.SupportsInt | typing.SupportsIndex,
-        manifest: str,
+        manifest: bytes,
         keep: typing.SupportsInt | typing.SupportsIndex,
         expired_before: typing.SupportsInt | typing.SupportsIndex = -9223372036854775808,
     ) -> None: ...
