@@ -80,17 +80,17 @@ class ListOf(Kind):
             found = Node([Node(each, node.place, "said", literal=True) for each in texts], node.place)
         if found is None or not isinstance(found.value, list):
             shown = "nothing is said" if node.is_null else reader.shown(node, path)
-            return reader.wrong(node, path, f"{shown}, expected a list of {self.kind.describe()}")
+            return reader.wrong(node, path, f"{shown}, expected {self.describe()}")
         if len(found.value) < self.least:
             return reader.wrong(
                 node, path, f"the list has {len(found.value)} entries, expected at least {self.least}"
             )
         for index, each in enumerate(found.value):
-            reader.origin.places[f"{path}.{index}"] = each.place
+            reader.note(f"{path}.{index}", each.place)
         return [self.kind.read(each, f"{path}.{index}", reader) for index, each in enumerate(found.value)]
 
     def describe(self) -> str:
-        return f"a list of {self.kind.describe()}"
+        return f"a list, each entry {self.kind.describe()}"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         least = {"minItems": self.least} if self.least else {}
@@ -118,7 +118,7 @@ class MapOf(Kind):
             shown = "nothing is said" if node.is_null else reader.shown(node, path)
             return reader.wrong(node, path, f"{shown}, expected {self.describe()}")
         for name, each in found.value.items():
-            reader.origin.places[f"{path}.{name}"] = each.key_place or each.place
+            reader.note(f"{path}.{name}", each.key_place or each.place)
         return {
             name: self._of(name).read(each, f"{path}.{name}", reader) for name, each in found.value.items()
         }

@@ -60,14 +60,11 @@ def document(path: str | os.PathLike[str]) -> Node:
 def parsed(text: str, name: str, *, place: str = "") -> Node | None:
     """A YAML text as nodes, at `place` if it is no file; None if it is empty."""
     yaml = yaml_library()
-    loader = _loader(yaml)(text)
     try:
-        root = loader.get_single_node()
-        return None if root is None else _Reading(yaml, name, place).node(root)
+        root = _loader(yaml)(text).get_single_node()
     except yaml.YAMLError as error:
         raise ConfigurationError(_described(error, text, name, place)) from error
-    finally:
-        loader.dispose()
+    return None if root is None else _Reading(yaml, name, place).node(root)
 
 
 def _described(error: Any, text: str, name: str, place: str) -> str:

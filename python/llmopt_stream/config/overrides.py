@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from llmopt_stream.errors import ConfigurationError
+
 from .containers import ListOf, MapOf, Nullable, OneOf
+from .documents import parsed
 from .nodes import Node, Problems, suggestion
 from .reading import Kind
 from .sections import Later, Section, Tagged
@@ -27,7 +30,7 @@ def from_environment(root: Node, section: Section, environ: Mapping[str, str], p
         if name.startswith(PREFIX) and not _FOREIGN.fullmatch(name):
             parts = name.removeprefix(PREFIX).lower().split("__")
             node = Node(environ[name], f"environment variable {name}", "said", literal=True)
-            root = _Insertion(problems, node, name).into(root, section, parts, "processor")
+            root = _Insertion(problems, node).into(root, section, parts, "processor") or root
     return root
 
 
@@ -40,62 +43,79 @@ def from_options(root: Node, section: Section, options: Iterable[str], problems:
         if not equals or not all(parts):
             problems.add(f"--set {option}", "", "expected a.b=value, such as state.backend=memory")
             continue
-        root = _Insertion(problems, Node(value.strip(), place, "said"), place).into(
-            root, section, parts, "processor"
-        )
+        node = Node(value.strip(), place, "said")
+        root = _Insertion(problems, node).into(root, section, parts, "processor") or root
     return root
 
 
 class _Insertion:
     """Puts a node at a path."""
 
-    def __init__(self, problems: Problems, node: Node, name: str) -> None:
+    def __init__(self, problems: Problems, node: Node) -> None:
         self._problems = problems
         self._node = node
-        self._name = name
 
-    def into(self, node: Node | None, kind: Kind, parts: list[str], path: str) -> Node:
-        """`node` with it below."""
+    def into(self, node: Node | None, kind: Kind, parts: list[str], path: str) -> Node | None:
+        """`node` with it below, or as it was where there is no such setting, or `node` is wrong itself."""
         if not parts:
             return self._node if node is None else replace(self._node, key_place=node.key_place)
-        kind = _inner(kind)
-        at = self._node.place
-        below = f"{path}.{parts[0]}"
-        if isinstance(kind, MapOf):
-            entries = dict(node.value) if node is not None and isinstance(node.value, dict) else {}
-            entries[".".join(parts)] = replace(self._node, key_place=at)
-            return Node(entries, at if node is None else node.place)
+        kind, node = _inner(kind), _opened(node)
         if isinstance(kind, ListOf):
             return self._into_list(node, kind, parts, path)
-        if isinstance(kind, Section | Tagged):
-            entries = dict(node.value) if node is not None and isinstance(node.value, dict) else {}
-            found, known = _below(kind, parts[0], entries)
-            if found is None:
-                self._problems.add(at, below, f"there is no such setting; {suggestion(parts[0], known)}")
-                return node or Node({}, at)
-            entries[parts[0]] = self.into(entries.get(parts[0]), found, parts[1:], below)
-            if not entries[parts[0]].key_place:
-                entries[parts[0]] = replace(entries[parts[0]], key_place=at)
-            return Node(
-                entries, at if node is None else node.place, key_place="" if node is None else node.key_place
-            )
-        self._problems.add(at, path, f"it has no settings below it, so there is no {below}")
-        return node or Node({}, at)
+        if not isinstance(kind, MapOf | Section | Tagged):
+            below = ".".join([path, *parts])
+            self._problems.add(self._node.place, path, f"it has no settings below it, so there is no {below}")
+            return node
+        if node is None or node.is_null:
+            node = Node({}, self._node.place, key_place=self._node.place)
+        return self._into_entries(node, kind, parts, path) if isinstance(node.value, dict) else node
 
-    def _into_list(self, node: Node | None, kind: ListOf, parts: list[str], path: str) -> Node:
-        entries = list(node.value) if node is not None and isinstance(node.value, list) else []
-        at = self._node.place
+    def _into_entries(self, node: Node, kind: MapOf | Section | Tagged, parts: list[str], path: str) -> Node:
+        entries = dict(node.value) if isinstance(node.value, dict) else {}
+        if isinstance(kind, MapOf):
+            # Names of the user's own may have dots.
+            return replace(
+                node, value={**entries, ".".join(parts): replace(self._node, key_place=self._node.place)}
+            )
+        name = parts[0]
+        found, known = _below(kind, name, entries)
+        if found is None:
+            message = f"there is no such setting; {suggestion(name, known)}"
+            self._problems.add(self._node.place, f"{path}.{name}", message)
+            return node
+        made = self.into(entries.get(name), found, parts[1:], f"{path}.{name}")
+        if made is None:
+            return node
+        return replace(
+            node, value={**entries, name: replace(made, key_place=made.key_place or self._node.place)}
+        )
+
+    def _into_list(self, node: Node | None, kind: ListOf, parts: list[str], path: str) -> Node | None:
+        if node is None or node.is_null:
+            node = Node([], self._node.place, key_place=self._node.place)
+        if not isinstance(node.value, list):
+            return node
+        entries = node.value
         index = int(parts[0]) if parts[0].isascii() and parts[0].isdigit() else -1
         if not 0 <= index <= len(entries):
-            self._problems.add(
-                at,
-                f"{path}.{parts[0]}",
-                f"the list has {len(entries)} entries, expected one of their numbers, from 0",
-            )
-            return node or Node([], at)
+            message = f"the list has {len(entries)} entries, expected one of their numbers, from 0"
+            self._problems.add(self._node.place, f"{path}.{parts[0]}", message)
+            return node
         here = entries[index] if index < len(entries) else None
         made = self.into(here, kind.kind, parts[1:], f"{path}.{parts[0]}")
-        return Node([*entries[:index], made, *entries[index + 1 :]], at if node is None else node.place)
+        return node if made is None else replace(node, value=[*entries[:index], made, *entries[index + 1 :]])
+
+
+def _opened(node: Node | None) -> Node | None:
+    """What an earlier variable or option says as JSON or YAML."""
+    if node is None or node.form != "said" or not isinstance(node.value, str):
+        return node
+    if not node.value.lstrip().startswith(("{", "[")):
+        return node
+    try:
+        return parsed(node.value, "", place=node.place)
+    except ConfigurationError:  # which is reported when it is read
+        return node
 
 
 def _inner(kind: Kind) -> Kind:

@@ -39,10 +39,20 @@ class Origin:
 class Reader:
     """Reads nodes, notes where values come from, and collects what is wrong."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, origin: Origin | None = None) -> None:
         self.problems = Problems()
-        self.origin = Origin()
+        self.origin = origin or Origin()
+        self._notes = origin is None
         self._environ = environ
+
+    def of_defaults(self) -> Reader:
+        """One for values that nobody said."""
+        return Reader({}, origin=self.origin)
+
+    def note(self, path: str, place: str) -> None:
+        """Where a value was said."""
+        if self._notes:
+            self.origin.places[path] = place
 
     def wrong(self, node: Node, path: str, message: str) -> Any:
         self.problems.add(node.place, path, message)

@@ -42,7 +42,7 @@ class Setting(NamedTuple):
         >>> Setting("size_secs", Number(), 300, "").unit
         'seconds'
         """
-        units = {"secs": "seconds", "ms": "milliseconds", "bytes": "bytes", "records": "records"}
+        units = {"secs": "seconds", "ms": "milliseconds", "bytes": "bytes"}
         return units.get(self.name.rpartition("_")[2], "")
 
 
@@ -80,8 +80,11 @@ def is_said(values: SettingValues, name: str) -> bool:
 
 
 def place_of(values: SettingValues, name: str = "") -> str:
-    """Where it was said; "" of defaults."""
-    return values._origin.places.get(path_of(values, name), "")
+    """Where it was said, or the section that it is in; "" where nothing of it was."""
+    path = path_of(values, name)
+    while path and path not in values._origin.places:
+        path = path.rpartition(".")[0]
+    return values._origin.places.get(path, "")
 
 
 @dataclass(frozen=True)
@@ -138,15 +141,14 @@ class Section(Kind):
             if setting.default is REQUIRED:
                 reader.problems.add(parent.place, below, f"it is missing; expected {setting.kind.describe()}")
                 return WRONG
-            return self._default(setting, below)
-        reader.origin.places[below] = node.place
+            return self._default(setting, below, reader)
+        reader.note(below, node.place if isinstance(node.value, str) else node.key_place or node.place)
         return setting.kind.read(node, below, reader)
 
     @staticmethod
-    def _default(setting: Setting, path: str) -> Any:
+    def _default(setting: Setting, path: str, reader: Reader) -> Any:
         if isinstance(setting.default, list | dict):
-            # A reader of its own, to which nothing of it was said.
-            return setting.kind.read(node_of(setting.default, "default"), path, Reader({}))
+            return setting.kind.read(node_of(setting.default, "default"), path, reader.of_defaults())
         return setting.default
 
     def describe(self) -> str:
@@ -251,4 +253,4 @@ class Later(Kind):
         return self.of().dump(value, path, origin)
 
     def sections(self) -> Sequence[Any]:
-        return ()
+        return self.of().sections()
