@@ -120,6 +120,8 @@ def _source(source: Any) -> dict[str, Any]:
 
 def _inputs(inputs: Any) -> dict[str, Any]:
     streams = [{**_stream(plan), **_only_branch(plan)} for plan in inputs.plans]
+    for stream in streams:
+        del stream["sinks"]  # streams that are joined have none
     if type(inputs) is Union:
         return {"type": "union", "streams": streams}
     if type(inputs) is EnrichVersions:
