@@ -187,7 +187,7 @@ def test_additions_of_ours_have_defaults_that_change_nothing() -> None:
     processor = ls.Config().processor
     assert processor.name == "pipeline"
     assert processor.source.type == "kafka"
-    assert [sink.to_dict() for sink in processor.sinks] == [{"result_topic": None}]
+    assert [sink.to_dict() for sink in processor.sinks] == [{"result_topic": None, "producer": None}]
     assert processor.delivery == "at_least_once"
     assert processor.checkpoints_kept == 3
     assert processor.key_by is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import llmopt_stream as ls
@@ -10,7 +11,6 @@ from llmopt_stream.testing import PipelineHarness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 START = ls.create_pipeline("p").with_event_time("t", unit="s")
 KEYED = START.key_by("k")
@@ -23,8 +23,7 @@ class Call(TypedDict):
 
 
 def table_of(path: str) -> str:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write('{"k": "a", "price": 1.5}\n')
+    Path(path).write_text('{"k": "a", "price": 1.5}\n', encoding="utf-8")
     return path
 
 
@@ -119,7 +118,8 @@ BUILDERS: dict[str, Callable[[], ls.StreamPipelineBuilder]] = {
     "more aggregators": lambda: KEYED.with_tumbling_window("1m").aggregate(
         "v",
         [
-            ls.PercentileAggregator(), ls.HistogramAggregator(bins=9), ls.CovarianceAggregator("w"), ls.RatioAggregator("w", scale=1000),
+            ls.PercentileAggregator(), ls.HistogramAggregator(bins=9), ls.CovarianceAggregator("w"),
+            ls.RatioAggregator("w", scale=1000),
             ls.LinearTrendAggregator(["a", "b"]), ls.CompositeAggregator(["min", ls.MaxAggregator()]), ls.CountAggregator(),
         ],
     ),
@@ -237,6 +237,10 @@ class _OwnWatermark(ls.WatermarkGenerator):
     pass
 
 
+LATE = ls.LateEventHandler().with_side_output(ls.CollectSink())
+DEAD = ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(ls.CollectSink())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -246,10 +250,16 @@ class _OwnWatermark(ls.WatermarkGenerator):
         (lambda: START.map_batches(lambda table: table), "map_batches: "),
         (lambda: KEYED.process(lambda record, context: None), "process: "),
         (lambda: START.enrich({"a": {"b": 1}}, on="k"), "enrich: a table that is no file, dict of 1 rows"),
-        (lambda: START.enrich(ls.RefreshingTable(dict, every="1m"), on="k"), "enrich: a table that is no file, RefreshingTable(dict, every='1m')"),
+        (
+            lambda: START.enrich(ls.RefreshingTable(dict, every="1m"), on="k"),
+            "no file, RefreshingTable(dict, every='1m')",
+        ),
         (lambda: WINDOWED.apply(len), "apply: apply: a callable"),
         (lambda: KEYED.with_tumbling_window("1m").aggregate("v", [_Own()]), "the aggregator _Own"),
-        (lambda: KEYED.with_session_window(lambda record: 5), "with_window: SessionWindowAssigner(session, gap "),
+        (
+            lambda: KEYED.with_session_window(lambda record: 5),
+            "with_window: SessionWindowAssigner(session, gap ",
+        ),
         (lambda: KEYED.with_window(_OwnWindows()), "with_window: _OwnWindows(custom, allowed lateness 0s)"),
         (lambda: WINDOWED.with_trigger(_OwnTrigger()), "with_trigger: _OwnTrigger"),
         (lambda: WINDOWED.with_trigger(ls.any_of(_OwnTrigger())), "with_trigger: _OwnTrigger"),
@@ -257,11 +267,24 @@ class _OwnWatermark(ls.WatermarkGenerator):
         (lambda: START.with_source(ls.IterableSource([])), "with_source: IterableSource"),
         (lambda: WINDOWED.with_sink(ls.CollectSink()), "with_sink: CollectSink"),
         (lambda: WINDOWED.with_sink(ls.CallbackSink(print)), "with_sink: CallbackSink(print)"),
-        (lambda: WINDOWED.with_late_event_handler(ls.LateEventHandler().with_side_output(ls.CollectSink())), "with_late_event_handler: CollectSink"),
-        (lambda: WINDOWED.with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(ls.CollectSink())), "with_error_handler: CollectSink"),
-        (lambda: streams()[0].join(streams()[1], on="k", within=1, select=lambda left, right: left), "join: select: a callable"),
+        (
+            lambda: WINDOWED.with_late_event_handler(
+                ls.LateEventHandler().with_side_output(ls.CollectSink())
+            ),
+            "with_late_event_handler: CollectSink",
+        ),
+        (
+            lambda: WINDOWED.with_error_handler(
+                ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(ls.CollectSink())
+            ),
+            "with_error_handler: CollectSink",
+        ),
+        (
+            lambda: streams()[0].join(streams()[1], on="k", within=1, select=lambda left, right: left),
+            "join: select: a callable",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_python_only_is_named(make: Callable[[], ls.StreamPipelineBuilder], message: str) -> None:
     with pytest.raises(ls.ConfigurationError, match=re.escape(message)) as raised:
         make().to_config()
@@ -377,7 +400,7 @@ def test_parts_that_an_installation_has_not_are_named() -> None:
     missing = {
         "RocksDBStateBackend": {"state": {"backend": "rocksdb"}},
         "KafkaConfig": {"source": {"type": "kafka"}},
-        "KafkaProducerConfig": {"error_handling": {"policy": "skip"}, "sinks": [{"type": "kafka"}]},
+        "KafkaAggregationSink": {"error_handling": {"policy": "skip"}, "sinks": [{"type": "kafka"}]},
         "DeadLetterSink": {
             "error_handling": {"policy": "skip"},
             "late_events": {"side_output": {"type": "dead_letter", "topic": "t"}},
@@ -392,3 +415,74 @@ def test_parts_that_an_installation_has_not_are_named() -> None:
 def test_explain_tells_the_lateness_that_a_handler_says() -> None:
     builder = KEYED.with_tumbling_window("1m").with_late_event_handler(ls.LateEventHandler("30s"))
     assert "tumbling 1m, allowed lateness 30s, accumulating" in builder.plan.explain()
+
+
+# Kafka
+
+
+needs_kafka = pytest.mark.skipif(not hasattr(ls, "KafkaConfig"), reason="this installation has no Kafka")
+
+
+@needs_kafka
+def test_settings_of_kafka_are_those_of_its_classes() -> None:
+    for section, of in (("consumer", ls.KafkaConfig), ("producer", ls.KafkaProducerConfig)):
+        said = getattr(ls.Config().processor.kafka, section).to_dict()
+        default = of()
+        # A token of a function has no form here; that of a file has.
+        assert set(said) - {"sasl_token_file"} == set(default.__dataclass_fields__) - {"sasl_token"}
+        for name, value in said.items():
+            if name != "sasl_token_file":
+                known = getattr(default, name)
+                assert (list(known) if isinstance(known, tuple) else known) == value, name
+
+
+@needs_kafka
+@pytest.mark.parametrize("name", ["defaults", "settings", "topics", "sources"])
+def test_kafka_at_both_ends_has_a_form_in_a_configuration(name: str) -> None:
+    secure: dict[str, Any] = {
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": "u",
+        "sasl_password": "hunter2",
+    }
+    brokers = {"bootstrap_servers": "kafka:9093", **secure}
+    sink, dead = ls.KafkaAggregationSink, ls.DeadLetterSink
+    builders = {
+        "defaults": lambda: WINDOWED.with_kafka_source(ls.KafkaConfig()).with_sink(sink(ls.KafkaProducerConfig())),
+        "settings": lambda: WINDOWED.with_kafka_source(
+            ls.KafkaConfig(
+                **brokers, topics=["a", "^b.*"], group_id="g", auto_offset_reset="latest", until="end",
+                start_from="earliest", group_instance_id="i", max_poll_records=7, properties={"client.rack": "r"},
+            )
+        ).with_sink(sink(ls.KafkaProducerConfig(**brokers, result_topic="r", retries=5, properties={"linger.ms": 3})))
+        .with_error_handler(ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(dead("d")))
+        .with_late_event_handler(ls.LateEventHandler("1s").with_side_output(dead("l"))),
+        "topics": lambda: WINDOWED.with_sink(sink(ls.KafkaProducerConfig(result_topic="x")))
+        .with_sink(sink(ls.KafkaProducerConfig(result_topic="y")))
+        .with_sink(sink(ls.KafkaProducerConfig(bootstrap_servers="other:9092")))
+        .with_sink(dead("z", ls.KafkaProducerConfig(bootstrap_servers="other:9092"))),
+        "sources": lambda: START.with_kafka_source(ls.KafkaConfig(topics=["l"])).join(
+            START.with_kafka_source(ls.KafkaConfig(topics=["r"], group_id="h")), on="k", within="5s"
+        ),
+    }  # fmt: skip
+    builder = builders[name]()
+    config = builder.to_config()
+    again = config.pipeline()
+    assert again.plan.explain() == builder.plan.explain()
+    assert again.to_config() == config
+    assert "hunter2" not in repr(config) + config.to_yaml()
+    left, right = ([each.source for each in plan.source_plans()] for plan in (builder.plan, again.plan))
+    assert [getattr(each, "config", None) for each in left] == [
+        getattr(each, "config", None) for each in right
+    ]
+
+
+@needs_kafka
+def test_the_specification_reads_and_writes_kafka() -> None:
+    builder = ls.Config({"processor": {"state": {"backend": "memory"}}}).pipeline()
+    assert builder.plan.source is not None
+    assert builder.plan.source.config == ls.KafkaConfig()
+    assert [str(sink) for sink in builder.plan.branches[0].sinks] == [
+        "KafkaAggregationSink(aggregated-metrics)"
+    ]
+    assert builder.plan.error_handler is not None
+    assert str(builder.plan.error_handler.sink) == "DeadLetterSink(processor-dead-letter)"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import llmopt_stream as ls
 from llmopt_stream.branches import DEFAULT_TRIGGER, Branch
 from llmopt_stream.columns import Column
-from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.file_sinks import NdjsonSink, ParquetSink
 from llmopt_stream.metrics import Metric
 from llmopt_stream.operators.deduplicate import Deduplicate
@@ -26,6 +25,7 @@ from llmopt_stream.units import to_datetime
 from llmopt_stream.watermarks import CoreWatermark
 
 from .aggregators import said_of
+from .kafka_form import kafka_consumer, kafka_producer, kafka_sink, no_form, with_common_producer
 from .stream_settings import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -36,19 +36,21 @@ __all__ = ["tree_of"]
 
 def tree_of(plan: Plan) -> dict[str, Any]:
     """What a configuration says that gives this plan; a ConfigurationError names what has no form there."""
+    consumer = {} if plan.inputs is not None else kafka_consumer(plan.source)
+    producer = kafka_producer(plan)
+    kafka = {name: each for name, each in (("consumer", consumer), ("producer", producer)) if each}
     said = {
         **_stream(plan),
+        **({"kafka": kafka} if kafka else {}),
         "buffer_size": plan.buffer_size,
         "error_handling": _error_handling(plan.error_handler),
         **_running(plan),
     }
     if plan.branches[0].name:
-        return {"processor": {**said, **_records(plan.key, plan.operators), "branches": _branches(plan)}}
-    return {"processor": {**said, **_only_branch(plan)}}
-
-
-def _no_form(what: str) -> ConfigurationError:
-    return ConfigurationError(f"to_config: {what} has no form in a configuration")
+        said |= {**_records(plan.key, plan.operators), "branches": _branches(plan)}
+    else:
+        said |= _only_branch(plan)
+    return {"processor": with_common_producer(said, producer)}
 
 
 def _secs(micros: int | None) -> float | int | None:
@@ -94,7 +96,7 @@ def _watermark(generator: Any) -> dict[str, Any]:
         base, interval, clock = generator.base, generator._interval, generator.clock
     settings = CoreWatermark.of(base)
     if settings is None or settings.interval:
-        raise _no_form(f"with_watermark_generator: {type(generator).__name__} of {base!r}")
+        raise no_form(f"with_watermark_generator: {type(generator).__name__} of {base!r}")
     return {
         "max_out_of_orderness_secs": _secs(settings.max_out_of_orderness),
         "emit_interval_secs": _secs(interval),
@@ -115,19 +117,23 @@ def _source(source: Any) -> dict[str, Any]:
         said["start"] = to_datetime(said["start"]).isoformat().replace("+00:00", "Z")
         said["max_disorder_secs"] = _secs(said.pop("max_disorder"))
         return {"type": "generator", "generator": said}
-    raise _no_form(f"with_source: {type(source).__name__}")
+    if kafka_consumer(source):
+        return {"type": "kafka"}
+    raise no_form(f"with_source: {type(source).__name__}")
 
 
 def _inputs(inputs: Any) -> dict[str, Any]:
     streams = [{**_stream(plan), **_only_branch(plan)} for plan in inputs.plans]
-    for stream in streams:
+    for stream, plan in zip(streams, inputs.plans, strict=True):
         del stream["sinks"]  # streams that are joined have none
+        if plan.inputs is None and (consumer := kafka_consumer(plan.source)):
+            stream["source"]["kafka"] = consumer
     if type(inputs) is Union:
         return {"type": "union", "streams": streams}
     if type(inputs) is EnrichVersions:
         return {"type": "enrich", "streams": streams, **_enriching(inputs.enriching)}
     if inputs.select is not None:
-        raise _no_form("join: select: a callable")
+        raise no_form("join: select: a callable")
     said = {"streams": streams, "on": dict(inputs.on), "how": inputs.how}
     if type(inputs) is WindowJoin:
         return {"type": "window_join", **said, "windows": _window(inputs.window, None)}
@@ -198,7 +204,7 @@ def _windowed(stage: Branch) -> dict[str, Any]:
     metrics = stage.all_metrics()
     for metric in metrics:
         if not isinstance(metric, Metric):
-            raise _no_form(f"apply: {metric.name}: a callable")
+            raise no_form(f"apply: {metric.name}: a callable")
     first, *others = (_metric(metric) for metric in metrics if isinstance(metric, Metric))
     windows = _window(stage.window, stage.allowed_lateness())
     if stage.trigger != DEFAULT_TRIGGER:
@@ -216,7 +222,7 @@ def _window(assigner: Any, lateness: int | None) -> dict[str, Any]:
     spec = assigner.spec
     kind = spec.type.value
     if type(assigner) not in _ASSIGNERS or (callable(spec.gap) and not isinstance(spec.gap, Column)):
-        raise _no_form(f"with_window: {assigner!r}")
+        raise no_form(f"with_window: {assigner!r}")
     if kind == "global":
         return {"default_type": kind}
     if kind == "count":
@@ -268,7 +274,7 @@ def _trigger(trigger: Any) -> dict[str, Any]:
     for combined, tag in ((AnyOfTrigger, "any_of"), (AllOfTrigger, "all_of")):
         if kind is combined:
             return {"type": tag, "triggers": [_trigger(part) for part in trigger.triggers]}
-    raise _no_form(f"with_trigger: {kind.__name__}")
+    raise no_form(f"with_trigger: {kind.__name__}")
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
@@ -296,13 +302,13 @@ def _series(series: Any) -> dict[str, Any]:
         return {"type": "moving_average", **said}
     if type(series) is ls.ZScore:
         return {"type": "z_score", **said, "threshold": series.threshold, "warm_up": series.warm_up}
-    raise _no_form(f"across_windows: {type(series).__name__}")
+    raise no_form(f"across_windows: {type(series).__name__}")
 
 
 def _operator(operator: Any, key: tuple[str, ...]) -> dict[str, Any]:
     found = _OPERATORS.get(type(operator))
     if found is None:
-        raise _no_form(f"{operator.name}: {operator.describe()}")
+        raise no_form(f"{operator.name}: {operator.describe()}")
     tag, settings = found
     said = {"type": tag, **settings(operator)}
     if tag in ("running_count", "track_sessions", "trending") and operator.key != key:
@@ -312,7 +318,7 @@ def _operator(operator: Any, key: tuple[str, ...]) -> dict[str, Any]:
 
 def _enrich(operator: Enrich) -> dict[str, Any]:
     if operator.path is None:
-        raise _no_form(f"enrich: a table that is no file, {operator.said}")
+        raise no_form(f"enrich: a table that is no file, {operator.said}")
     return {"table": operator.path, **_enriching(operator.enriching)}
 
 
@@ -370,7 +376,9 @@ def _sink(sink: Any, of: str) -> dict[str, Any]:
         return {"type": "console"}
     if type(sink) in (NdjsonSink, ParquetSink):
         return {"type": "ndjson" if type(sink) is NdjsonSink else "parquet", "path": str(sink._path)}
-    raise _no_form(f"{of}: {sink}")
+    if said := kafka_sink(sink):
+        return said
+    raise no_form(f"{of}: {sink}")
 
 
 def _error_handling(handler: ls.ErrorHandler | None) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from .containers import Nullable
+from .kafka_settings import PRODUCER
 from .kinds import Choice, Flag, Number, Text, Whole
 from .sections import REQUIRED, Section, Setting, Tagged
 
 __all__ = ["ERROR_HANDLING", "LATE_EVENTS", "METRICS", "SINK", "STATE"]
 
 _SECONDS = Number(above=0, least=None)
+
+_PRODUCER = Setting(
+    "producer", Nullable(PRODUCER), None, "How, where it is not as `kafka.producer` of the processor says."
+)
 
 SINK = Tagged(
     "a sink",
@@ -23,13 +28,14 @@ SINK = Tagged(
                     None,
                     "To another topic; null: to that of `kafka.producer`.",
                 ),
+                _PRODUCER,
             ),
             "kafka",
         ),
         Section(
             "dead_letter_sink",
             "To a topic for what went wrong, through `kafka.producer`.",
-            (Setting("topic", Text(), REQUIRED, "Which topic."),),
+            (Setting("topic", Text(), REQUIRED, "Which topic."), _PRODUCER),
             "dead_letter",
         ),
         Section("console_sink", "One line of JSON each to standard output.", (), "console"),

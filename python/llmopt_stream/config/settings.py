@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from .aggregation_settings import AGGREGATION
 from .containers import ListOf, Nullable
-from .kafka_settings import KAFKA
+from .kafka_settings import CONSUMER, KAFKA
 from .kinds import Choice, Number, Text, Whole
 from .operator_settings import KEY_BY, ON, OPERATOR
 from .running_settings import ERROR_HANDLING, LATE_EVENTS, METRICS, SINK, STATE
@@ -82,13 +82,25 @@ _INPUTS = Setting(
     "inputs", Nullable(Later(lambda: INPUTS)), None, "The streams that it is made of, in place of `source`."
 )
 
+_STREAM_KAFKA = Setting(
+    "kafka",
+    Nullable(CONSUMER),
+    None,
+    "What is read from Kafka; null: what `kafka.consumer` of the processor says.",
+)
+
 STREAM = Section(
     "stream",
     "One of several streams.",
     (
         *_STREAM_SETTINGS,
         _PARALLELISM._replace(default=1),
-        Setting("source", (_STREAM_SOURCE := source_settings("stream_source", None)), {}, _STREAM_SOURCE.doc),
+        Setting(
+            "source",
+            (_STREAM_SOURCE := source_settings("stream_source", None, _STREAM_KAFKA)),
+            {},
+            _STREAM_SOURCE.doc,
+        ),
         _INPUTS,
         *_records(STAGE_WINDOWS),
         _THEN,

@@ -104,7 +104,7 @@ _FILE = Section(
 )
 
 
-def source_settings(name: str, default: str | None) -> Section:
+def source_settings(name: str, default: str | None, *more: Setting) -> Section:
     """The section of a source, which is of the `default` type unless said otherwise."""
     return Section(
         name,
@@ -118,6 +118,7 @@ def source_settings(name: str, default: str | None) -> Section:
             ),
             Setting("file", _FILE, {}, _FILE.doc),
             Setting("generator", _GENERATOR, {}, _GENERATOR.doc),
+            *more,
         ),
     )
 

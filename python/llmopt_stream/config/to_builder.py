@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import llmopt_stream as ls
@@ -21,6 +22,7 @@ from .parts import (
     trigger_of,
     watermark_of,
 )
+from .references import Secret
 from .sections import SettingValues, is_said, path_of, place_of
 from .stream_settings import EVENT_TYPES
 
@@ -47,12 +49,12 @@ def builder_of(config: Config) -> StreamPipelineBuilder:
         raise ConfigurationError(config.origin.redacted(str(error))) from None
 
 
-def _part(name: str, of: Any, values: SettingValues, setting: str) -> Any:
+def _part(name: str, of: Any, needed_by: str) -> Any:
     """What the package has under a name, if it does."""
     found = getattr(of, name, None)
     if found is None:
         raise MissingPartError(
-            f"{name} is missing in this installation of llmopt_stream; {setting!r} needs it"
+            f"{name} is missing in this installation of llmopt_stream; {needed_by!r} needs it"
         )
     return found
 
@@ -135,7 +137,7 @@ class _Assembly:
     def _with_source(self, builder: StreamPipelineBuilder, source: Any) -> StreamPipelineBuilder:
         if source.type == "kafka":
             with _at(source, "type"):
-                return self._with_kafka_source(builder)
+                return self._with_kafka_source(builder, getattr(source, "kafka", None))
         if source.type == "file":
             with _at(source.file, "path"):
                 if source.file.path is None:
@@ -146,10 +148,10 @@ class _Assembly:
                 return builder.with_source(generator_source_of(source.generator))
         return builder
 
-    def _with_kafka_source(self, builder: StreamPipelineBuilder) -> StreamPipelineBuilder:
-        config = _part("KafkaConfig", ls, self._processor, "source.type: kafka")
-        method = _part("with_kafka_source", builder, self._processor, "source.type: kafka")
-        consumer = self._processor.kafka.consumer
+    def _with_kafka_source(self, builder: StreamPipelineBuilder, said: Any) -> StreamPipelineBuilder:
+        config = _part("KafkaConfig", ls, "source.type: kafka")
+        method = _part("with_kafka_source", builder, "source.type: kafka")
+        consumer = self._processor.kafka.consumer if said is None else said
         with _at(consumer):
             made: StreamPipelineBuilder = method(config(**_arguments(consumer)))
         return made
@@ -246,17 +248,22 @@ class _Assembly:
             return ls.ConsoleSink()
         if tag in ("ndjson", "parquet"):
             return (ls.NdjsonSink if tag == "ndjson" else ls.ParquetSink)(said.path)
+        producer = said.producer or self._processor.kafka.producer
         if tag == "dead_letter":
-            return self._dead_letter_sink(said.topic)
-        config = _part("KafkaProducerConfig", ls, self._processor, "type: kafka")
-        sink = _part("KafkaAggregationSink", ls, self._processor, "type: kafka")
-        producer = self._processor.kafka.producer
+            return self._dead_letter_sink(said.topic, producer)
         changes = {} if said.result_topic is None else {"result_topic": said.result_topic}
-        with _at(producer):
-            return sink(config(**{**_arguments(producer), **changes}))
+        sink = _part("KafkaAggregationSink", ls, "type: kafka")
+        return sink(self._producer_config(producer, **changes))
 
-    def _dead_letter_sink(self, topic: str) -> Any:
-        return _part("DeadLetterSink", ls, self._processor, "dead_letter_topic")(topic)
+    def _dead_letter_sink(self, topic: str, producer: Any) -> Any:
+        sink = _part("DeadLetterSink", ls, "type: dead_letter")
+        return sink(topic, self._producer_config(producer))
+
+    @staticmethod
+    def _producer_config(producer: Any, **changes: str) -> Any:
+        config = _part("KafkaProducerConfig", ls, "type: kafka")
+        with _at(producer):
+            return config(**{**_arguments(producer), **changes})
 
     def _uses_kafka(self) -> bool:
         """Whether a source or sink is Kafka."""
@@ -282,43 +289,38 @@ class _Assembly:
                 return handler.with_sink(self._sink(said.dead_letter_sink))
         if said.dead_letter_topic is not None and (is_said(said, "dead_letter_topic") or self._uses_kafka()):
             with _at(said, "dead_letter_topic"):
-                return handler.with_sink(self._dead_letter_sink(said.dead_letter_topic))
+                sink = self._dead_letter_sink(said.dead_letter_topic, self._processor.kafka.producer)
+                return handler.with_sink(sink)
         return handler
 
     def _running(self, builder: StreamPipelineBuilder) -> StreamPipelineBuilder:
-        """State, checkpoints, delivery and memory."""
+        """State, checkpoints, delivery and memory; without a word of them, state is in memory."""
         said = self._processor
         any_builder: Any = builder
-        with _at(said.state, "backend"):
-            if said.state.backend == "rocksdb":
-                backend = _part("RocksDBStateBackend", ls, said, "state.backend: rocksdb")
-                any_builder = any_builder.with_state_backend(
-                    backend(said.state.path, said.state.checkpoint_path)
-                )
-            elif hasattr(ls, "MemoryStateBackend"):
-                any_builder = any_builder.with_state_backend(ls.MemoryStateBackend())
-        with _at(said, "checkpoint_interval_secs"):
-            if said.state.backend == "rocksdb":
-                any_builder = _part("with_checkpoints", any_builder, said, "state.backend: rocksdb")(
+        if said.state.backend == "rocksdb":
+            needed_by = "state.backend: rocksdb"
+            with _at(said.state, "backend"):
+                backend = _part("RocksDBStateBackend", ls, needed_by)
+                method = _part("with_state_backend", any_builder, needed_by)
+                any_builder = method(backend(said.state.path, said.state.checkpoint_path))
+            with _at(said, "checkpoint_interval_secs"):
+                any_builder = _part("with_checkpoints", any_builder, needed_by)(
                     interval=said.checkpoint_interval_secs,
                     records=said.checkpoint_interval_records,
                     keep=said.checkpoints_kept,
                 )
-        with _at(said, "delivery"):
-            if hasattr(any_builder, "with_delivery"):
-                any_builder = any_builder.with_delivery(
+        if said.delivery != "at_least_once":
+            with _at(said, "delivery"):
+                any_builder = _part("with_delivery", any_builder, f"delivery: {said.delivery}")(
                     said.delivery,
                     transactional_id=said.transactional_id,
                     commit_interval=said.commit_interval_ms / 1000,
                 )
-            elif said.delivery != "at_least_once":
-                _part("with_delivery", any_builder, said, f"delivery: {said.delivery}")
-        with _at(said, "memory_limit_bytes"):
-            if said.memory_limit_bytes is not None:
-                try:
-                    any_builder = any_builder.with_options(memory_limit=said.memory_limit_bytes)
-                except TypeError:
-                    _part("memory_limit", any_builder, said, "memory_limit_bytes")
+        if said.memory_limit_bytes is not None:
+            with _at(said, "memory_limit_bytes"):
+                if "memory_limit" not in signature(any_builder.with_options).parameters:
+                    _part("with_options(memory_limit=)", any_builder, "memory_limit_bytes")
+                any_builder = any_builder.with_options(memory_limit=said.memory_limit_bytes)
         made: StreamPipelineBuilder = any_builder
         return made
 
@@ -330,19 +332,24 @@ def _reads_kafka(said: Any) -> bool:
 
 
 def _arguments(values: Any) -> dict[str, Any]:
-    """The settings of a section as arguments of a class that has the same names."""
-    from .references import Secret
+    """The settings of a section as arguments of the class that has them under the same names: those that are not as by
+    default.
+    """
+    arguments = {
+        setting.name: value
+        for setting in values._section.settings
+        if (value := getattr(values, setting.name)) != setting.default
+    }
+    if "sasl_token_file" in arguments:
+        arguments["sasl_token"] = arguments.pop("sasl_token_file")
+    # Who takes them hides them as well.
+    return {name: _revealed(value) for name, value in arguments.items()}
 
-    arguments = {setting.name: getattr(values, setting.name) for setting in values._section.settings}
-    properties = arguments.get("properties")
-    if properties:
-        revealed = {
-            name: each.reveal() if isinstance(each, Secret) else each for name, each in properties.items()
-        }
-        arguments["properties"] = revealed
-    else:
-        arguments.pop("properties", None)
-    return arguments
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _revealed(each) for name, each in value.items()}
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _event_type(event: Any) -> Any:
