@@ -25,7 +25,7 @@ def run_config(
 
 def explain_config(path: Path, options: Sequence[str]) -> int:
     """Print the plan of a configuration's pipeline, and where each stage runs."""
-    print(load_config(path, options=options).pipeline().checked().plan.explain())
+    print(load_config(path, options=options).pipeline(with_state=False).checked().plan.explain())
     return 0
 
 
@@ -33,7 +33,7 @@ def validate_config(path: Path, options: Sequence[str], *, shows_all: bool) -> i
     """Check a configuration, and whether its pipeline can be built; nothing is read or run."""
     config = load_config(path, options=options)
     try:
-        config.pipeline().checked()
+        config.pipeline(with_state=False).checked()
     except MissingPartError as missing:
         print(f"llmopt-stream validate: {missing}", file=sys.stderr)
     if shows_all:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import llmopt_stream as ls
 import pytest
+from llmopt_stream.builder import StreamPipelineBuilder
 from llmopt_stream.testing import PipelineHarness
 
 if TYPE_CHECKING:
@@ -396,9 +397,58 @@ def test_a_configured_pipeline_gives_the_results_of_the_built_one() -> None:
     assert len(outputs[0]) == 5
 
 
+def test_state_in_rocksdb_and_its_checkpoints_have_a_form_in_a_configuration() -> None:
+    with ls.RocksDBStateBackend("state", "checkpoints", memtable_bytes=1 << 20, cache_bytes=0) as backend:
+        config = (
+            WINDOWED.with_state_backend(backend).with_checkpoints("1500ms", records=7, keep=2).to_config()
+        )
+    said = config.processor
+    assert (said.state.backend, said.state.path, said.state.checkpoint_path) == (
+        "rocksdb",
+        "state",
+        "checkpoints",
+    )
+    assert (said.state.memtable_bytes, said.state.cache_bytes) == (1 << 20, 0)
+    assert said.checkpoint_interval_secs == 1.5
+    assert (said.checkpoint_interval_records, said.checkpoints_kept) == (7, 2)
+    plan = config.pipeline().plan
+    assert plan.state_backend is not None
+    with plan.state_backend as backend:
+        assert repr(backend) == "RocksDBStateBackend('state', 'checkpoints')"
+        assert config.pipeline(with_state=False).plan.checkpoints == plan.checkpoints
+        assert StreamPipelineBuilder(plan).to_config() == config
+
+
+def test_a_plan_without_its_state_opens_no_folder() -> None:
+    said = {"source": {"type": "generator"}, "sinks": []}
+    config = ls.Config({"processor": {**said, "state": {"path": "state", "checkpoint_path": "checkpoints"}}})
+    assert config.pipeline(with_state=False).plan.state_backend is None
+    assert not Path("state").exists()
+    assert not Path("checkpoints").exists()
+
+
+def test_state_in_memory_needs_no_source_that_can_be_read_again() -> None:
+    assert of(source={"type": "file", "file": {"path": "-"}}).plan.state_backend is None
+    with_backend = WINDOWED.with_state_backend(ls.MemoryStateBackend())
+    assert with_backend.to_config().processor.state.backend == "memory"
+
+
+def test_a_state_backend_of_ones_own_is_python_only() -> None:
+    class Own(ls.MemoryStateBackend):
+        pass
+
+    with pytest.raises(ls.ConfigurationError, match=r"with_state_backend: .* has no form in a configuration"):
+        WINDOWED.with_state_backend(Own()).to_config()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_path() -> None:
+    Path("file").write_text("")
+    with pytest.raises(ls.ProcessorError, match=r"/file: make the directory: Not a directory"):
+        of(state={"backend": "rocksdb", "path": "file/state", "checkpoint_path": "c"})
+
+
 def test_parts_that_an_installation_has_not_are_named() -> None:
     missing = {
-        "RocksDBStateBackend": {"state": {"backend": "rocksdb"}},
         "KafkaConfig": {"source": {"type": "kafka"}},
         "KafkaAggregationSink": {"error_handling": {"policy": "skip"}, "sinks": [{"type": "kafka"}]},
         "DeadLetterSink": {

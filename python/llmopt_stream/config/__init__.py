@@ -57,13 +57,13 @@ class Config:
     def origin(self) -> Origin:
         return self._origin
 
-    def pipeline(self) -> StreamPipelineBuilder:
+    def pipeline(self, *, with_state: bool = True) -> StreamPipelineBuilder:
         """The builder of the pipeline that it describes; a ConfigurationError says what does not fit together, or which
-        part of the installation is missing.
+        part of the installation is missing. Without its state, which opens no folder, it shows the plan.
         """
         from .to_builder import builder_of
 
-        return builder_of(self)
+        return builder_of(self, with_state=with_state)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, as YAML has them. References are shown as such, secrets as ***."""

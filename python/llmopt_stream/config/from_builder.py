@@ -399,5 +399,21 @@ def _error_handling(handler: ls.ErrorHandler | None) -> dict[str, Any]:
 
 def _running(plan: Plan) -> dict[str, Any]:
     """State, checkpoints and delivery."""
-    del plan
-    return {"state": {"backend": "memory"}}
+    said: dict[str, Any] = {}
+    if plan.checkpoints is not None:
+        said["checkpoint_interval_secs"] = _secs(plan.checkpoints.interval)
+        said["checkpoint_interval_records"] = plan.checkpoints.records
+        said["checkpoints_kept"] = plan.checkpoints.keep
+    backend = plan.state_backend
+    if backend is None or type(backend) is ls.MemoryStateBackend:
+        return {**said, "state": {"backend": "memory"}}
+    if type(backend) is not ls.RocksDBStateBackend:
+        raise no_form(f"with_state_backend: {backend!r}")
+    state = {
+        "backend": "rocksdb",
+        "path": backend.path,
+        "checkpoint_path": backend.checkpoint_path,
+        "memtable_bytes": backend.memtable_bytes,
+        "cache_bytes": backend.cache_bytes,
+    }
+    return {**said, "state": state}

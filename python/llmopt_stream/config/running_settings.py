@@ -66,6 +66,13 @@ STATE = Section(
         ),
         Setting("path", Text(), "/var/lib/optimizer/state", "The folder of RocksDB."),
         Setting("checkpoint_path", Text(), "/var/lib/optimizer/checkpoints", "The folder of checkpoints."),
+        Setting(
+            "memtable_bytes",
+            Whole(1 << 16, 1 << 40),
+            16 << 20,
+            "RocksDB takes twice so much memory for writing.",
+        ),
+        Setting("cache_bytes", Whole(0, 1 << 40), 8 << 20, "And so much for reading."),
     ),
 )
 

@@ -180,7 +180,12 @@ PROCESSOR = Section(
             None,
             "How much memory the state may take, at least 128 MiB; null: any.",
         ),
-        Setting("checkpoint_interval_secs", _SECONDS, 60, "How often a checkpoint is taken."),
+        Setting(
+            "checkpoint_interval_secs",
+            Nullable(_SECONDS),
+            60,
+            "How often a checkpoint is taken, with state in RocksDB; null: not by time.",
+        ),
         Setting(
             "checkpoint_interval_records",
             Nullable(Whole(1)),

@@ -39,10 +39,10 @@ class MissingPartError(ConfigurationError):
     """A setting is right, but this installation has not what it needs."""
 
 
-def builder_of(config: Config) -> StreamPipelineBuilder:
+def builder_of(config: Config, *, with_state: bool) -> StreamPipelineBuilder:
     """The builder of what the configuration describes."""
     try:
-        return _Assembly(config.processor).builder()
+        return _Assembly(config.processor, with_state=with_state).builder()
     except MissingPartError as error:
         raise MissingPartError(config.origin.redacted(str(error))) from None
     except ConfigurationError as error:
@@ -76,8 +76,9 @@ def _at(values: SettingValues, *names: str) -> Iterator[None]:
 
 
 class _Assembly:
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, *, with_state: bool) -> None:
         self._processor = processor
+        self._with_state = with_state
 
     def builder(self) -> StreamPipelineBuilder:
         said = self._processor
@@ -293,22 +294,32 @@ class _Assembly:
                 return handler.with_sink(sink)
         return handler
 
+    def _with_rocksdb(self, builder: StreamPipelineBuilder) -> StreamPipelineBuilder:
+        said = self._processor
+        with _at(said, "checkpoint_interval_secs"):
+            builder = builder.with_checkpoints(
+                said.checkpoint_interval_secs,
+                records=said.checkpoint_interval_records,
+                keep=said.checkpoints_kept,
+            )
+        if not self._with_state:
+            return builder
+        state = said.state
+        with _at(state, "path"):
+            backend = ls.RocksDBStateBackend(
+                state.path,
+                state.checkpoint_path,
+                memtable_bytes=state.memtable_bytes,
+                cache_bytes=state.cache_bytes,
+            )
+            return builder.with_state_backend(backend)
+
     def _running(self, builder: StreamPipelineBuilder) -> StreamPipelineBuilder:
         """State, checkpoints, delivery and memory; without a word of them, state is in memory."""
         said = self._processor
-        any_builder: Any = builder
         if said.state.backend == "rocksdb":
-            needed_by = "state.backend: rocksdb"
-            with _at(said.state, "backend"):
-                backend = _part("RocksDBStateBackend", ls, needed_by)
-                method = _part("with_state_backend", any_builder, needed_by)
-                any_builder = method(backend(said.state.path, said.state.checkpoint_path))
-            with _at(said, "checkpoint_interval_secs"):
-                any_builder = _part("with_checkpoints", any_builder, needed_by)(
-                    interval=said.checkpoint_interval_secs,
-                    records=said.checkpoint_interval_records,
-                    keep=said.checkpoints_kept,
-                )
+            builder = self._with_rocksdb(builder)
+        any_builder: Any = builder
         if said.delivery != "at_least_once":
             with _at(said, "delivery"):
                 any_builder = _part("with_delivery", any_builder, f"delivery: {said.delivery}")(
