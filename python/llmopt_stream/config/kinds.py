@@ -152,8 +152,7 @@ class SecretText(Text):
         value = super().read(node, path, reader)
         if value is WRONG:
             return WRONG
-        if len(value) > 3:
-            reader.origin.secrets.add(value)
+        reader.origin.hide(value)
         return Secret(value)
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
@@ -206,7 +205,7 @@ class Checked(Scalar):
         try:
             self.check(value)
         except (ConfigurationError, ValueError) as error:
-            return reader.wrong(node, path, str(error))
+            return reader.wrong(node, path, reader.without_references(str(error), value, path))
         return value
 
     def describe(self) -> str:

@@ -17,6 +17,8 @@ Definitions: TypeAlias = dict[str, dict[str, Any]]
 WRONG: Any = object()
 """In place of a value that was reported."""
 
+_LEAST_HIDDEN = 4
+
 
 @dataclass
 class Origin:
@@ -28,6 +30,10 @@ class Origin:
     """By path, what values show that were said by reference."""
     secrets: set[str] = field(default_factory=set)
     """What must never be shown."""
+
+    def hide(self, *texts: str) -> None:
+        """Never shows these. Short ones would turn up in any message, and hide nothing."""
+        self.secrets.update(text for text in texts if len(text) >= _LEAST_HIDDEN)
 
     def redacted(self, text: str) -> str:
         """The text without the secrets in it."""
@@ -70,8 +76,13 @@ class Reader:
         except ValueError as error:
             self.wrong(node, path, str(error))
             return None
-        self.origin.secrets.update(each for each in found.from_files if len(each) > 3)
+        self.origin.hide(*found.found)
         return found.text, "said"
+
+    def without_references(self, message: str, value: str, path: str) -> str:
+        """A message about a value, with what was written in its place."""
+        written = self.origin.shown.get(path)
+        return message if written is None else message.replace(repr(value), repr(written)).replace(value, written)
 
     def shown(self, node: Node, path: str) -> str:
         """A scalar as messages show it."""

@@ -59,8 +59,8 @@ class Resolved(NamedTuple):
     """A text with the values of its references."""
 
     text: str
-    from_files: tuple[str, ...]
-    """What files gave, which is never shown."""
+    found: tuple[str, ...]
+    """What files and variables gave, which messages do not show."""
 
 
 def resolved(text: str, environ: Mapping[str, str]) -> Resolved:
@@ -70,7 +70,7 @@ def resolved(text: str, environ: Mapping[str, str]) -> Resolved:
     >>> resolved("${HOST:-localhost}:9092", {}).text
     'localhost:9092'
     """
-    from_files: list[str] = []
+    found: list[str] = []
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$${":
@@ -78,21 +78,22 @@ def resolved(text: str, environ: Mapping[str, str]) -> Resolved:
         if match[1] is None:
             raise ValueError(f"{text!r}: a reference is ${{NAME}}, ${{NAME:-default}} or ${{file:PATH}}")
         if match[1].startswith("file:"):
-            from_files.append(_of_file(match[1].removeprefix("file:")))
-            return from_files[-1]
+            found.append(_of_file(match[1].removeprefix("file:")))
+            return found[-1]
         name, has_default, default = match[1].partition(":-")
         if not _NAME.fullmatch(name):
             raise ValueError(f"{match[0]!r}: {name!r} is not the name of a variable")
         said = environ.get(name)
-        if has_default:
-            return said or default
+        if has_default and not said:
+            return default
         if said is None:
             raise ValueError(
                 f"{match[0]!r}: there is no environment variable {name}; ${{{name}:-default}} has a default"
             )
+        found.append(said)
         return said
 
-    return Resolved(_REFERENCE.sub(value, text), tuple(from_files))
+    return Resolved(_REFERENCE.sub(value, text), tuple(found))
 
 
 def _of_file(path: str) -> str:
