@@ -8,7 +8,7 @@ import llmopt_stream as ls
 from llmopt_stream.errors import ConfigurationError
 
 from .aggregators import aggregator_of
-from .sections import is_said
+from .sections import is_default
 
 __all__ = [
     "aggregations_of",
@@ -50,7 +50,7 @@ def generator_source_of(said: Any) -> ls.GeneratorSource:
 
 
 def _lateness(said: Any) -> float | None:
-    if said.time == "processing" and not is_said(said, "allowed_lateness_secs"):
+    if said.time == "processing" and is_default(said, "allowed_lateness_secs"):
         return None
     lateness: float | None = said.allowed_lateness_secs
     return lateness
@@ -65,7 +65,7 @@ def assigner_of(windows: Any, *, has_lateness: bool = True) -> ls.WindowAssigner
     lateness = _lateness(said) if has_lateness else None
     common: dict[str, Any] = {"allowed_lateness": lateness, "time": said.time}
     if kind == "session":
-        if said.gap_field is not None and is_said(said, "gap_secs"):
+        if said.gap_field is not None and not is_default(said, "gap_secs"):
             raise ConfigurationError("gap_secs and gap_field: expected one of them")
         gap = said.gap_secs if said.gap_field is None else ls.col(said.gap_field)
         return ls.SessionWindowAssigner(gap, **common)

@@ -82,7 +82,11 @@ class Reader:
     def without_references(self, message: str, value: str, path: str) -> str:
         """A message about a value, with what was written in its place."""
         written = self.origin.shown.get(path)
-        return message if written is None else message.replace(repr(value), repr(written)).replace(value, written)
+        return (
+            message
+            if written is None
+            else message.replace(repr(value), repr(written)).replace(value, written)
+        )
 
     def shown(self, node: Node, path: str) -> str:
         """A scalar as messages show it."""

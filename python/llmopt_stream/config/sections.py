@@ -17,7 +17,7 @@ __all__ = [
     "Setting",
     "SettingValues",
     "Tagged",
-    "is_said",
+    "is_default",
     "path_of",
     "place_of",
 ]
@@ -74,9 +74,10 @@ def path_of(values: SettingValues, name: str = "") -> str:
     return f"{values._path}.{name}" if name else values._path
 
 
-def is_said(values: SettingValues, name: str) -> bool:
-    """Whether a setting was said, rather than being the default."""
-    return path_of(values, name) in values._origin.places
+def is_default(values: SettingValues, name: str) -> bool:
+    """Whether a setting has its default, said or not: a configuration that says every setting is the same one."""
+    setting = values._section.setting(name)
+    return setting is not None and bool(getattr(values, name) == setting.default)
 
 
 def place_of(values: SettingValues, name: str = "") -> str:

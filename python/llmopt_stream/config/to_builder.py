@@ -23,7 +23,7 @@ from .parts import (
     watermark_of,
 )
 from .references import Secret
-from .sections import SettingValues, is_said, path_of, place_of
+from .sections import SettingValues, is_default, path_of, place_of
 from .stream_settings import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Assembly:
 
     def _of_inputs(self, said: Any) -> StreamPipelineBuilder:
         inputs = said.inputs
-        if is_said(said.source, "type") and said.source.type is not None:
+        if not is_default(said.source, "type") and said.source.type is not None:
             with _at(said.source, "type"):
                 raise ConfigurationError("with inputs there is no source; leave it out")
         streams = [self._stages(self._stream(each), each) for each in inputs.streams]
@@ -226,7 +226,7 @@ class _Assembly:
         for metric in (said, *said.additional):
             with _at(metric, "enabled"):
                 field = metric.field if metric.expression is None else expression_from(metric.expression)
-                if metric.expression is not None and is_said(metric, "field"):
+                if metric.expression is not None and not is_default(metric, "field"):
                     raise ConfigurationError("field and expression: expected one of them")
                 builder = builder.aggregate(
                     field,
@@ -285,10 +285,12 @@ class _Assembly:
             return handler
         if said.dead_letter_sink is not None:
             with _at(said, "dead_letter_sink"):
-                if is_said(said, "dead_letter_topic") and said.dead_letter_topic is not None:
+                if not is_default(said, "dead_letter_topic") and said.dead_letter_topic is not None:
                     raise ConfigurationError("dead_letter_topic and dead_letter_sink: expected one of them")
                 return handler.with_sink(self._sink(said.dead_letter_sink))
-        if said.dead_letter_topic is not None and (is_said(said, "dead_letter_topic") or self._uses_kafka()):
+        if said.dead_letter_topic is not None and (
+            not is_default(said, "dead_letter_topic") or self._uses_kafka()
+        ):
             with _at(said, "dead_letter_topic"):
                 sink = self._dead_letter_sink(said.dead_letter_topic, self._processor.kafka.producer)
                 return handler.with_sink(sink)
