@@ -230,7 +230,9 @@ class RocksDBStateBackend(StateBackend):
         )
         self.cache_bytes = whole_number(cache_bytes, "RocksDBStateBackend: cache_bytes", least=0, most=most)
         super().__init__(
-            _core.RocksDBStateBackend(self._path, self._checkpoint_path, self.memtable_bytes, self.cache_bytes)
+            _core.RocksDBStateBackend(
+                self._path, self._checkpoint_path, self.memtable_bytes, self.cache_bytes
+            )
         )
 
     @property

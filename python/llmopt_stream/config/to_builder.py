@@ -90,12 +90,9 @@ class _Assembly:
             builder = builder.with_error_handler(handler)
         if not said.branches:
             return self._stages(builder, said)
-        for name in ("then",):
-            if getattr(said, name):
-                with _at(said, name):
-                    raise ConfigurationError(
-                        "with branches there are no other stages; say them in the branches"
-                    )
+        if said.then:
+            with _at(said, "then"):
+                raise ConfigurationError("with branches there are no other stages; say them in the branches")
         builder = self._records(builder, said)
         for branch in said.branches:
             with _at(branch, "name"):
