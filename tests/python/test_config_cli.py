@@ -62,7 +62,9 @@ def test_the_configurations_say_what_the_specification_says_of_each() -> None:
     assert (dev.state.backend, test.state.backend, prod.state.backend) == ("memory", "rocksdb", "rocksdb")
     assert (dev.source.type, test.source.type, prod.source.type) == ("generator", "kafka", "kafka")
     default = ls.Config().processor
-    for section in ("windows", "watermark", "state", "error_handling", "kafka", "metrics"):
+    for name in ("strategy", "max_out_of_orderness_secs", "emit_interval_secs"):
+        assert getattr(prod.watermark, name) == getattr(default.watermark, name)
+    for section in ("windows", "state", "error_handling", "kafka", "metrics"):
         assert getattr(prod, section) == getattr(default, section), section
     for name in ("parallelism", "buffer_size", "checkpoint_interval_secs"):
         assert getattr(prod, name) == getattr(default, name)
