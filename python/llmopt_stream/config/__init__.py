@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from .documents import document, yaml_library
 from .nodes import Node, node_of, overlaid, suggestion
-from .overrides import from_environment, from_options
 from .reading import Origin, Reader
-from .sections import SettingValues
-from .settings import PROCESSOR
 
 if TYPE_CHECKING:
     from llmopt_stream.builder import StreamPipelineBuilder
+
+    from .sections import Section
 
 __all__ = ["Config", "load_config"]
 
@@ -34,27 +33,31 @@ class Config:
     """The settings under `processor`."""
 
     def __init__(self, tree: Mapping[str, Any] | None = None) -> None:
-        self._read(node_of(tree or {}, ""), {}, (), "")
+        self._read(node_of(tree or {}, ""), {}, ())
 
     @classmethod
-    def _of(cls, root: Node, environ: Mapping[str, str], options: Iterable[str], name: str) -> Config:
+    def _of(cls, root: Node, environ: Mapping[str, str], options: Iterable[str]) -> Config:
         config = cls.__new__(cls)
-        config._read(root, environ, options, name)
+        config._read(root, environ, options)
         return config
 
-    def _read(self, root: Node, environ: Mapping[str, str], options: Iterable[str], name: str) -> None:
+    def _read(self, root: Node, environ: Mapping[str, str], options: Iterable[str]) -> None:
+        # The table of settings is of some size, and most programs need none.
+        from .overrides import from_environment, from_options
+        from .settings import PROCESSOR
+
         reader = Reader(environ)
-        processor = _processor_of(root, reader)
+        processor = _processor_of(root, PROCESSOR, reader)
         processor = from_environment(processor, PROCESSOR, environ, reader.problems)
         processor = from_options(processor, PROCESSOR, options, reader.problems)
-        self.processor: SettingValues = PROCESSOR.read(_with_inherited(processor), "processor", reader)
+        self.processor = PROCESSOR.read(_with_inherited(processor), "processor", reader)
         reader.problems.lines = [reader.origin.redacted(line) for line in reader.problems.lines]
         reader.problems.raise_any()
         self._origin = reader.origin
-        self.name = name
 
     @property
     def origin(self) -> Origin:
+        """Where its values come from."""
         return self._origin
 
     def pipeline(self, *, with_state: bool = True) -> StreamPipelineBuilder:
@@ -93,13 +96,13 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-def _processor_of(root: Node, reader: Reader) -> Node:
+def _processor_of(root: Node, table: Section, reader: Reader) -> Node:
     if not isinstance(root.value, dict):
         reader.wrong(root, "", "expected settings under 'processor:'")
         return Node({}, root.place)
     for name, node in root.value.items():
         if name != "processor":
-            known = PROCESSOR.setting(name) is not None
+            known = table.setting(name) is not None
             hint = "say it under 'processor:'" if known else suggestion(name, ["processor"])
             reader.problems.add(node.key_place or node.place, name, f"there is no such setting; {hint}")
     processor = root.value.get("processor")
@@ -107,7 +110,7 @@ def _processor_of(root: Node, reader: Reader) -> Node:
         return Node({}, root.place)
     if not isinstance(processor.value, dict):
         reader.wrong(
-            processor, "processor", f"{reader.shown(processor, 'processor')}, expected {PROCESSOR.describe()}"
+            processor, "processor", f"{reader.shown(processor, 'processor')}, expected {table.describe()}"
         )
         return Node({}, root.place)
     return processor
@@ -148,4 +151,4 @@ def load_config(
     one ConfigurationError that names file, line, column and setting of each.
     """
     variables = os.environ if environ is None else environ
-    return Config._of(document(path), variables, options, os.fspath(path))
+    return Config._of(document(path), variables, options)

@@ -97,20 +97,25 @@ class Section(Kind):
     settings: tuple[Setting, ...]
     tag: str = ""
     """The `type` that chooses it, of those that have one."""
-    values: type = field(init=False, compare=False, repr=False)
+    _made: list[type] = field(default_factory=list, init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        fields = [(setting.name, Any) for setting in self.settings]
-        made = make_dataclass(
-            "".join(part.title() for part in self.name.split("_")) + "Settings",
-            [*fields, ("_path", str, field(compare=False)), ("_origin", Origin, field(compare=False))],
-            bases=(SettingValues,),
-            frozen=True,
-            kw_only=True,
-            repr=False,
-            namespace={"_section": self},
-        )
-        object.__setattr__(self, "values", made)
+    @property
+    def values(self) -> type:
+        """The class of its values, made when it is first needed."""
+        if not self._made:
+            fields = [(setting.name, Any) for setting in self.settings]
+            own = [("_path", str, field(compare=False)), ("_origin", Origin, field(compare=False))]
+            made = make_dataclass(
+                "".join(part.title() for part in self.name.split("_")) + "Settings",
+                [*fields, *own],
+                bases=(SettingValues,),
+                frozen=True,
+                kw_only=True,
+                repr=False,
+                namespace={"_section": self},
+            )
+            self._made.append(made)
+        return self._made[0]
 
     def names(self) -> list[str]:
         return [setting.name for setting in self.settings]
