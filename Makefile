@@ -36,7 +36,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs tsan fuzz bench bench-cpp mutants beam-diff clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ format: $(VENV)/.tools ## Lay out all sources
 
 stubs: build $(VENV)/.tools ## Write python/llmopt_stream/_core.pyi anew from the built module
 	@$(BIN)/python tools/generate_stubs.py python/llmopt_stream/_core.pyi
+
+settings: build ## Write the tables of docs/configuration.md anew from those of the package
+	@$(BIN)/python tools/generate_configuration.py docs/configuration.md
 
 tsan: | deps ## Run the C++ tests under the thread sanitizer
 	@cmake --preset tsan --log-level=WARNING >/dev/null

@@ -25,6 +25,7 @@ from .aggregates import (
 from .aggregator import Aggregator
 from .builder import StreamPipelineBuilder, create_pipeline
 from .columns import Column, Expression, col
+from .config import Config, load_config
 from .error_policy import ErrorEvent, ErrorHandler, ErrorPolicy
 from .errors import (
     AggregationError,
@@ -132,6 +133,7 @@ __all__ = [
     "CollectSink",
     "Column",
     "CompositeAggregator",
+    "Config",
     "ConfigurationError",
     "ConsoleSink",
     "CorrelationAggregator",
@@ -219,6 +221,7 @@ __all__ = [
     "any_of",
     "col",
     "create_pipeline",
+    "load_config",
     "recipes",
     "reprocess",
     "session",

@@ -241,7 +241,8 @@ class Branch:
             where_trigger = "Python per record and watermark"
         stages: list[tuple[str, str, str]] = []
         if self.window is not None:
-            window = f"{self.window.spec}, {self.accumulation}"
+            spec = replace(self.spec, allowed_lateness=self.allowed_lateness())
+            window = f"{spec}, {self.accumulation}"
             stages = [("window", window, where_windows), ("trigger", str(self.trigger), where_trigger)]
         for metric in self.all_metrics():
             stages += _describe_metric(metric, types)

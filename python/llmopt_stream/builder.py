@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ._html import text_html
 from .aggregator import Aggregator
@@ -41,6 +41,9 @@ from .windows import (
     TumblingWindowAssigner,
     WindowAssigner,
 )
+
+if TYPE_CHECKING:
+    from .config import Config
 
 __all__ = ["StreamPipelineBuilder", "create_pipeline"]
 
@@ -573,6 +576,19 @@ class StreamPipelineBuilder(StreamOperators):
         """A push session: records are handed in by calls, so no source is needed."""
         self._check_dead_letters()
         return PushSession(self.checked()._plan)
+
+    def to_config(self) -> Config:
+        """The configuration that gives the same pipeline; a ConfigurationError names what has no form there, such as
+        callables.
+
+        >>> config = create_pipeline().key_by("model").with_tumbling_window("1m").to_config()
+        >>> config.processor.windows.tumbling.size_secs
+        60
+        """
+        from .config import Config
+        from .config.from_builder import tree_of
+
+        return Config(tree_of(self._plan))
 
     def explain(self) -> str:
         """Prints the plan and where each stage runs, and returns the text."""

@@ -25,6 +25,7 @@ start here:
   llmopt-stream demo                    a pipeline at work on a million synthetic events
   llmopt-stream demo --trace FILE.csv   the same on a trace of LLM inference requests
   llmopt-stream run SCRIPT.py           a pipeline of your own
+  llmopt-stream run --config FILE       the pipeline of a configuration file
   llmopt-stream COMMAND --help          what a command does, with all its options
 
 exit codes: 0 done, 1 failed, 2 wrong settings
@@ -70,6 +71,12 @@ examples:
 """
 
 
+_CONFIG = """\
+
+A configuration is a YAML file (extra [config]). PROCESSOR_A__B=value in the environment says
+`processor.a.b` over it, and --set a.b=value over both. docs/configuration.md has all settings.
+"""
+
 _SCRIPT = """\
 The script is Python code that has a variable `pipeline`, or a function `build()` that returns
 one: a pipeline or a builder of one. What stands under `if __name__ == "__main__":` is not run.
@@ -78,19 +85,23 @@ Words behind "--" are the script's own arguments (sys.argv).
 
 _RUN = (
     """\
-Run the pipeline of a script until its source ends; then every window completes. Results go to
-the pipeline's sinks, the summary and, on a terminal, the progress to standard error.
+Run the pipeline of a script or of a configuration until its source ends; then every window
+completes. Results go to the pipeline's sinks, the summary and, on a terminal, the progress to
+standard error.
 
 SIGINT (Ctrl-C) and SIGTERM end the run in good order: results so far reach the sinks, windows
 that are not complete do not fire, and the exit code is 0.
 
 """
     + _SCRIPT
+    + _CONFIG
 )
 
 _RUN_EXAMPLES = """\
 examples:
   llmopt-stream run latency.py
+  llmopt-stream run --config config/processor-dev.yaml
+  llmopt-stream run --config processor.yaml --set parallelism=8
   llmopt-stream run latency.py --max-events 10_000 > results.ndjson
   llmopt-stream run latency.py -- --model gpt-4o
   tail -f events.ndjson | llmopt-stream run latency.py --timeout 1h
@@ -110,16 +121,45 @@ a script, say latency.py:
 
 _EXPLAIN = (
     """\
-Print what the pipeline of a script reads, computes and writes, and where each stage runs: in
-C++, in Python per batch, or in Python per record. Nothing is read or run.
+Print what the pipeline of a script or of a configuration reads, computes and writes, and where
+each stage runs: in C++, in Python per batch, or in Python per record. Nothing is read or run.
 
 """
     + _SCRIPT
+    + _CONFIG
 )
 
 _EXPLAIN_EXAMPLES = """\
 examples:
   llmopt-stream explain latency.py
+  llmopt-stream explain --config processor.yaml
+"""
+
+_PROCESSOR = (
+    """\
+Run the pipeline of a configuration: the same as `llmopt-stream run --config FILE`.
+"""
+    + _CONFIG
+)
+
+_PROCESSOR_EXAMPLES = """\
+examples:
+  llmopt-stream processor --config config/processor-dev.yaml
+"""
+
+_VALIDATE = (
+    """\
+Check a configuration: every setting, and whether they fit together. Each error names file, line,
+column and setting, and all are shown at once. Nothing is read or run.
+"""
+    + _CONFIG
+)
+
+_VALIDATE_EXAMPLES = """\
+examples:
+  llmopt-stream validate --config processor.yaml
+  llmopt-stream validate --config processor.yaml --set parallelism=8 --print
+  llmopt-stream validate --schema > processor.schema.json
 """
 
 _CONFORMANCE = """\
@@ -219,6 +259,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     _add_demo(commands)
     _add_run(commands)
+    _add_processor(commands)
+    _add_validate(commands)
     _add_explain(commands)
     _add_generate(commands)
     _add_conformance(commands)
@@ -308,7 +350,38 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_script(command: argparse.ArgumentParser) -> None:
-    command.add_argument("script", type=Path, metavar="SCRIPT.py", help="the file with the pipeline")
+    command.add_argument(
+        "script", type=Path, nargs="?", metavar="SCRIPT.py", help="the file with the pipeline"
+    )
+    _add_config(command)
+
+
+def _add_config(command: argparse.ArgumentParser, *, required: bool = False) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        required=required,
+        help="the configuration of the pipeline (YAML)",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="with --config: a setting over the file and the environment; may be given several times",
+    )
+
+
+def _has_script(arguments: argparse.Namespace) -> bool:
+    """Whether it is of a script; if not, of a configuration."""
+    if (arguments.script is None) == (arguments.config is None):
+        raise ConfigurationError("expected either SCRIPT.py or --config FILE")
+    if arguments.set and arguments.config is None:
+        raise ConfigurationError("--set: it is for --config FILE")
+    if arguments.script_arguments and arguments.script is None:
+        raise ConfigurationError('words behind "--" are for a script')
+    return arguments.script is not None
 
 
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -316,11 +389,15 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands,
         "run",
         _run,
-        summary="run the pipeline of a Python script",
+        summary="run the pipeline of a Python script or a configuration",
         description=_RUN,
         examples=_RUN_EXAMPLES,
     )
     _add_script(command)
+    _add_limits(command)
+
+
+def _add_limits(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-events", type=_count, metavar="N", help="take exactly N records, as if the input ended there"
     )
@@ -339,6 +416,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _run(arguments: argparse.Namespace) -> int:
     from .cli_scripts import run_script
 
+    if not _has_script(arguments):
+        return _run_config(arguments)
     return run_script(
         arguments.script,
         arguments.script_arguments,
@@ -348,12 +427,65 @@ def _run(arguments: argparse.Namespace) -> int:
     )
 
 
+def _add_processor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "processor",
+        _run_config,
+        summary="the same as run --config FILE",
+        description=_PROCESSOR,
+        examples=_PROCESSOR_EXAMPLES,
+    )
+    _add_config(command, required=True)
+    _add_limits(command)
+
+
+def _run_config(arguments: argparse.Namespace) -> int:
+    from .cli_config import run_config
+
+    return run_config(
+        arguments.config,
+        arguments.set,
+        max_events=arguments.max_events,
+        timeout=arguments.timeout,
+        progress=arguments.progress,
+    )
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "validate",
+        _validate,
+        summary="check a configuration",
+        description=_VALIDATE,
+        examples=_VALIDATE_EXAMPLES,
+    )
+    _add_config(command)
+    command.add_argument(
+        "--print", action="store_true", help="print all settings as they are in force, secrets as ***"
+    )
+    command.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of configurations instead"
+    )
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from .cli_config import print_schema, validate_config
+
+    if (arguments.config is None) != arguments.schema:
+        raise ConfigurationError("expected either --config FILE or --schema")
+    if arguments.schema:
+        return print_schema()
+    return validate_config(arguments.config, arguments.set, shows_all=arguments.print)
+
+
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _add_command(
         commands,
         "explain",
         _explain,
-        summary="print the plan of a script's pipeline",
+        summary="print the plan of a script's or configuration's pipeline",
         description=_EXPLAIN,
         examples=_EXPLAIN_EXAMPLES,
     )
@@ -363,6 +495,10 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _explain(arguments: argparse.Namespace) -> int:
     from .cli_scripts import explain_script
 
+    if not _has_script(arguments):
+        from .cli_config import explain_config
+
+        return explain_config(arguments.config, arguments.set)
     return explain_script(arguments.script, arguments.script_arguments)
 
 

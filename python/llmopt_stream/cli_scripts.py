@@ -13,7 +13,7 @@ from .errors import ConfigurationError, ProcessorError
 from .pipeline import StreamPipeline
 from .sinks import ConsoleSink
 
-__all__ = ["explain_script", "run_script"]
+__all__ = ["explain_script", "run_pipeline", "run_script"]
 
 _MODULE = "llmopt_stream_script"
 
@@ -33,14 +33,21 @@ def run_script(
     def run() -> int:
         found = _pipeline_of(script, arguments)
         pipeline = found.build() if isinstance(found, StreamPipelineBuilder) else found
-        shown = _can_show_progress(pipeline) if progress is None else progress
-        summary = pipeline.run(max_events=max_events, timeout=timeout, progress=shown)
-        if pipeline.stopped:
-            print("stopped early: windows that were not complete did not fire", file=sys.stderr)
-        print(summary, file=sys.stderr)
-        return 0
+        return run_pipeline(pipeline, max_events=max_events, timeout=timeout, progress=progress)
 
     return _with_traceback(run)
+
+
+def run_pipeline(
+    pipeline: StreamPipeline, *, max_events: int | None, timeout: str | None, progress: bool | None
+) -> int:
+    """Run a pipeline; the summary goes to standard error."""
+    shown = _can_show_progress(pipeline) if progress is None else progress
+    summary = pipeline.run(max_events=max_events, timeout=timeout, progress=shown)
+    if pipeline.stopped:
+        print("stopped early: windows that were not complete did not fire", file=sys.stderr)
+    print(summary, file=sys.stderr)
+    return 0
 
 
 def explain_script(script: Path, arguments: Sequence[str]) -> int:

@@ -225,12 +225,13 @@ class RocksDBStateBackend(StateBackend):
         self._path = os.fspath(path)
         self._checkpoint_path = os.fspath(checkpoint_path)
         most = 1 << 40
+        self.memtable_bytes = whole_number(
+            memtable_bytes, "RocksDBStateBackend: memtable_bytes", least=1 << 16, most=most
+        )
+        self.cache_bytes = whole_number(cache_bytes, "RocksDBStateBackend: cache_bytes", least=0, most=most)
         super().__init__(
             _core.RocksDBStateBackend(
-                self._path,
-                self._checkpoint_path,
-                whole_number(memtable_bytes, "RocksDBStateBackend: memtable_bytes", least=1 << 16, most=most),
-                whole_number(cache_bytes, "RocksDBStateBackend: cache_bytes", least=0, most=most),
+                self._path, self._checkpoint_path, self.memtable_bytes, self.cache_bytes
             )
         )
 

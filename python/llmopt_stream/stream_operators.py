@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -360,7 +361,8 @@ class StreamOperators:
         said = (
             f"{table!r}" if isinstance(table, str) else f"{type(table).__name__} of {len(loaded.rows)} rows"
         )
-        return self._with(Enrich(loaded, said, enriching))
+        path = os.fspath(table) if isinstance(table, str | os.PathLike) else None
+        return self._with(Enrich(loaded, said, enriching, path))
 
     def union(self, *others: StreamOperators) -> Self:
         """The records of this stream and of others, in the order of their arrival, under the least of their

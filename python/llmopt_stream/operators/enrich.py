@@ -67,6 +67,8 @@ class Enrich(Operator):
     said: str
     """What the table is, in words."""
     enriching: Enriching
+    path: str | None = None
+    """The file that the table is of, if it is."""
 
     @property
     def name(self) -> str:
