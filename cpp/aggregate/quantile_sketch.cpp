@@ -166,9 +166,7 @@ void QuantileSketch::encode(ByteWriter& out) const {
     const std::span<const double> values = exact_values();
     // The number of exact values, or one more than there can be.
     out.write(static_cast<std::uint8_t>(histogram ? kExactValues + 1 : values.size()));
-    for (const double value : values) {
-        out.write(value);
-    }
+    out.write_all(values);
     if (histogram) {
         LogHistogram(block_).encode(out);
     }

@@ -57,6 +57,10 @@ RecordStep record_step_of(const py::tuple& settings) {
         programs.append(settings[1]);
         return FilterStep{expressions_of(programs).front()};
     }
+    if (settings[0].cast<std::string>() == "key_limit") {
+        return KeyLimitStep{
+            {settings[1].cast<std::uint64_t>(), settings[2].cast<Duration>(), settings[3].cast<bool>()}};
+    }
     return DeduplicationStep{settings[1].cast<std::size_t>(),
                              {settings[2].cast<Duration>(), settings[3].cast<std::optional<double>>()}};
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -45,11 +46,14 @@ public:
         if (!piece) {
             throw Error(ErrorKind::kCheckpoint, "checkpoint is damaged: a piece of it is not there");
         }
+        used_.insert(name);
         return *std::move(piece);
     }
+    [[nodiscard]] bool was_used(const std::string& name) const { return used_.contains(name); }
 
 private:
     StateBackend* backend_;
+    mutable std::unordered_set<std::string> used_;
 };
 
 /// A pipeline with the decoders that its schema needs.
@@ -202,9 +206,18 @@ public:
         return done;
     }
 
+    /// What the backend has besides, under the prefix, is of no use any more: state that was spilled.
     void restore_stored(const std::string& prefix, StateBackend& backend) {
         const PiecesOfBackend pieces(backend);
         pipeline_.restore(pieces.get(prefix + kHeaderName), nullptr, &pieces);
+        StateChanges unused;
+        backend.scan(prefix, [&](std::string_view name, std::string_view) {
+            if (!pieces.was_used(std::string(name))) {
+                unused.del(std::string(name));
+            }
+            return true;
+        });
+        backend.apply(unused);
     }
 
     bool read_ndjson(NdjsonReader& reader, std::size_t max_records) {
@@ -529,6 +542,23 @@ void bind_pipeline(py::module_& module) {
             py::arg("snapshot"))
         .def_property_readonly("fingerprint",
                                [](Session& self) { return self.pipeline().plan().fingerprint; })
+        .def(
+            "use_spill",
+            [](Session& self, std::shared_ptr<StateBackend> backend, std::size_t most_bytes,
+               const std::string& prefix) {
+                self.pipeline().use_spill(std::move(backend), most_bytes, prefix);
+            },
+            py::arg("backend"), py::arg("most_bytes"), py::arg("prefix"),
+            "Before anything else: slices of windows beyond so many bytes go to the backend.")
+        .def_property_readonly(
+            "spilled",
+            [](Session& self) {
+                const Spill* const spill = self.pipeline().spill();
+                return spill == nullptr ? std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>()
+                                        : std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>(
+                                              spill->slices, spill->bytes_written, spill->bytes_read);
+            },
+            "(slices that are not in memory, bytes written, bytes read).")
         .def("begin_store", &Session::begin_store, py::arg("id"), py::arg("prefix"), py::arg("writer"),
              without_gil(), "Starts a checkpoint of the state as it is now.")
         .def("store", &Session::store, py::arg("budget"), py::arg("writer"), without_gil(),

@@ -16,6 +16,8 @@ RecordSteps::RecordSteps(std::vector<RecordStep> steps) : steps_(std::move(steps
     for (const RecordStep& step : steps_) {
         if (const auto* const deduplication = std::get_if<DeduplicationStep>(&step)) {
             seen_.emplace_back(deduplication->plan);
+        } else if (const auto* const limit = std::get_if<KeyLimitStep>(&step)) {
+            limits_.emplace_back(limit->plan);
         } else if (!std::get<FilterStep>(step).condition.is_truth()) {
             throw Error(ErrorKind::kConfiguration, "filter: the condition is no truth");
         }
@@ -27,10 +29,13 @@ std::span<const std::uint32_t> RecordSteps::choose(const RecordBatch& batch,
     chosen_.resize(batch.size);
     std::iota(chosen_.begin(), chosen_.end(), 0U);
     auto seen = seen_.begin();
+    auto limit = limits_.begin();
     for (std::size_t step = 0; step < steps_.size(); ++step) {
         const std::size_t before = chosen_.size();
         if (const auto* const filtering = std::get_if<FilterStep>(&steps_[step])) {
             filter(filtering->condition, batch);
+        } else if (std::holds_alternative<KeyLimitStep>(steps_[step])) {
+            (limit++)->choose(batch, watermark_before, chosen_);
         } else {
             const std::size_t label = std::get<DeduplicationStep>(steps_[step]).label;
             deduplicate(*seen++, batch.labels[label], batch, watermark_before);
@@ -92,11 +97,16 @@ void RecordSteps::on_watermark(Timestamp watermark) {
     for (Deduplication& seen : seen_) {
         seen.on_watermark(watermark);
     }
+    for (KeyLimit& limit : limits_) {
+        limit.on_watermark(watermark);
+    }
 }
 
 std::size_t RecordSteps::state_bytes() const noexcept {
     return std::transform_reduce(seen_.begin(), seen_.end(), std::size_t{0}, std::plus<>(),
-                                 [](const Deduplication& seen) { return seen.state_bytes(); });
+                                 [](const Deduplication& seen) { return seen.state_bytes(); }) +
+           std::transform_reduce(limits_.begin(), limits_.end(), std::size_t{0}, std::plus<>(),
+                                 [](const KeyLimit& limit) { return limit.state_bytes(); });
 }
 
 std::size_t RecordSteps::live() const noexcept {
@@ -111,6 +121,9 @@ void RecordSteps::encode(ByteWriter& out) const {
     for (const Deduplication& seen : seen_) {
         seen.encode(out);
     }
+    for (const KeyLimit& limit : limits_) {
+        limit.encode(out);
+    }
 }
 
 void RecordSteps::decode(ByteReader& in) {
@@ -119,6 +132,9 @@ void RecordSteps::decode(ByteReader& in) {
     }
     for (Deduplication& seen : seen_) {
         seen.decode(in);
+    }
+    for (KeyLimit& limit : limits_) {
+        limit.decode(in);
     }
 }
 

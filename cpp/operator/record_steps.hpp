@@ -8,6 +8,7 @@
 #include "expression/evaluation.hpp"
 #include "expression/expression.hpp"
 #include "operator/deduplication.hpp"
+#include "operator/key_limit.hpp"
 #include "record/record_batch.hpp"
 
 namespace llmopt_stream {
@@ -23,7 +24,12 @@ struct DeduplicationStep {
     DeduplicationPlan plan;
 };
 
-using RecordStep = std::variant<FilterStep, DeduplicationStep>;
+/// Records of more keys than may be live are shed.
+struct KeyLimitStep {
+    KeyLimitPlan plan;
+};
+
+using RecordStep = std::variant<FilterStep, DeduplicationStep, KeyLimitStep>;
 
 /// What happens to records before anything is computed of them, in order: which of them go on.
 class RecordSteps {
@@ -55,6 +61,8 @@ private:
     std::vector<RecordStep> steps_;
     /// One for each deduplicating step, in order.
     std::vector<Deduplication> seen_;
+    /// One for each limiting step, in order.
+    std::vector<KeyLimit> limits_;
     std::vector<std::uint64_t> left_out_;
 
     // Scratch, not state.

@@ -47,9 +47,16 @@ Metrics Branch::metrics(std::vector<FieldType> types) const {
     return metrics;
 }
 
+void Branch::make_operator(const std::vector<FieldType>& types, std::size_t shards) {
+    operator_.emplace(plan_.window, metrics(types), shards);
+    if (spill_ != nullptr) {
+        operator_->use_spill(*spill_, prefix_);
+    }
+}
+
 void Branch::settle_types(const std::vector<FieldType>& types, std::size_t shards, Timestamp watermark,
                           Timestamp now) {
-    operator_.emplace(plan_.window, metrics(types), shards);
+    make_operator(types, shards);
     make_result_columns(*operator_);
     on_processing_time(now, 0);
     on_watermark(watermark, 0);
@@ -61,7 +68,7 @@ void Branch::change_types(const std::vector<FieldType>& types, std::size_t shard
     ByteWriter state(&held);
     operator_->encode(state);
     operator_->take_obsolete(obsolete_);
-    operator_.emplace(plan_.window, metrics(types), shards);
+    make_operator(types, shards);
     ByteReader in(state.bytes(), &held);
     operator_->decode(in);
     // Panes not yet taken have sums of no values, and nulls.

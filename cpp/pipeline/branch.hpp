@@ -110,8 +110,14 @@ public:
     void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
     bool store(std::size_t& budget) { return !operator_ || operator_->store(budget); }
     void forget_stored();
+    /// Before types are settled: slices are spilled, under names that begin with `prefix`.
+    void use_spill(Spill& spill, std::string prefix) {
+        spill_ = &spill;
+        prefix_ = std::move(prefix);
+    }
 
 private:
+    void make_operator(const std::vector<FieldType>& types, std::size_t shards);
     void encode_counts(ByteWriter& out) const;
     [[nodiscard]] Metrics metrics(std::vector<FieldType> types) const;
     /// Makes the result columns of panes that are yet to come.
@@ -132,6 +138,8 @@ private:
     BranchPlan plan_;
     std::optional<AlignedWindowAssigner> assigner_;
     std::optional<ShardedOperator> operator_;
+    Spill* spill_ = nullptr;
+    std::string prefix_;
     /// Names of pieces that an operator of other types has stored.
     std::vector<std::string> obsolete_;
     WindowSeries series_;

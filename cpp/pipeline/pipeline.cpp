@@ -319,6 +319,16 @@ std::string Pipeline::snapshot(HeldObjects* held) {
     return snapshot(held, [](Branch& branch, ByteWriter& out) { branch.encode(out); });
 }
 
+void Pipeline::use_spill(std::shared_ptr<StateBackend> backend, std::size_t most_bytes,
+                         const std::string& prefix) {
+    spill_ = std::make_unique<Spill>();
+    spill_->backend = std::move(backend);
+    spill_->most_bytes = most_bytes / plan_.parallelism / branches_.size();
+    for (std::size_t branch = 0; branch < branches_.size(); ++branch) {
+        branches_[branch].use_spill(*spill_, prefix + std::to_string(branch) + "/");
+    }
+}
+
 std::string Pipeline::begin_store(std::uint64_t id, const std::string& prefix) {
     finish_store();
     capture_.emplace(id);

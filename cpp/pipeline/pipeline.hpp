@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -123,6 +124,12 @@ public:
     void restore(std::string_view snapshot, const HeldObjects* held = nullptr,
                  const StoredPieces* pieces = nullptr);
 
+    /// Before anything else: state beyond `most_bytes` goes to the backend, as far as it is slices of
+    /// windows, under names that begin with `prefix`.
+    void use_spill(std::shared_ptr<StateBackend> backend, std::size_t most_bytes, const std::string& prefix);
+    /// Null without use_spill().
+    [[nodiscard]] const Spill* spill() const noexcept { return spill_.get(); }
+
     /// Starts a checkpoint of the state as it is now; the one before is complete. Returns a snapshot that
     /// refers to pieces, which store() and take_stored() give: restore() reads both. `id` grows. The names
     /// of pieces begin with `prefix`.
@@ -156,6 +163,7 @@ private:
     /// Nothing for a column that has had nothing but nulls.
     std::optional<std::vector<std::optional<FieldType>>> types_;
     RecordSteps steps_;
+    std::unique_ptr<Spill> spill_;
     std::vector<Branch> branches_;
     WatermarkTracker watermarks_;
     Timestamp now_ = 0;

@@ -202,6 +202,12 @@ void ShardedOperator::encode(ByteWriter& out) const {
     }
 }
 
+void ShardedOperator::use_spill(Spill& spill, const std::string& prefix) {
+    for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
+        shards_[shard]->windows.use_spill(spill, prefix + std::to_string(shard) + "/");
+    }
+}
+
 void ShardedOperator::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
     out.write<std::uint64_t>(shards_.size());
     for (std::size_t shard = 0; shard < shards_.size(); ++shard) {

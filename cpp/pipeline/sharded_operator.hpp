@@ -47,6 +47,7 @@ public:
     bool store(std::size_t& budget);
     void forget_stored();
     void take_obsolete(std::vector<std::string>& names);
+    void use_spill(Spill& spill, const std::string& prefix);
 
 private:
     struct Shard {

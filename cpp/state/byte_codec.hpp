@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -33,6 +34,21 @@ public:
         std::memcpy(bytes, &value, sizeof(T));
         bytes_.append(bytes, sizeof(T));
     }
+    /// Several values, one behind the other.
+    template <typename T>
+        requires std::is_arithmetic_v<T>
+    void write_all(std::span<const T> values) {
+        bytes_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+    }
+    /// In the place of what was written at an offset.
+    template <typename T>
+        requires std::is_arithmetic_v<T>
+    void overwrite(std::size_t offset, T value) {
+        std::memcpy(bytes_.data() + offset, &value, sizeof(T));
+    }
+    /// What is encoded already.
+    void append(std::string_view encoded) { bytes_.append(encoded); }
+    void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
     void write_bytes(std::string_view bytes) {
         write(static_cast<std::uint64_t>(bytes.size()));
         bytes_.append(bytes);

@@ -105,7 +105,6 @@ void CheckpointWriter::start_over() {
         failure_.reset();
         seconds_ = 0;
         bytes_ = 0;
-        attempt([&] { backend_->clear(); });
     });
 }
 

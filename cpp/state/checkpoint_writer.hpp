@@ -40,7 +40,7 @@ public:
     /// Publishes what was applied, then discards all but the newest `keep` checkpoints that are not damaged.
     /// State that expired before `expired_before` is dropped.
     void checkpoint(std::uint64_t id, std::string manifest, std::size_t keep, Timestamp expired_before);
-    /// Forgets all state, and failures, before what comes next.
+    /// Forgets failures: what comes next is a checkpoint of everything.
     void start_over();
 
     /// Of changes that are not applied yet.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "window/dropped_record.hpp"
@@ -14,6 +16,23 @@ namespace {
 constexpr std::uint32_t kMaxCachedKeys = 1024;
 // So many records take as long as what one of them needs comes from memory.
 constexpr std::size_t kAhead = 12;
+
+class SpilledPieces final : public StoredPieces {
+public:
+    explicit SpilledPieces(Spill& spill) : spill_(&spill) {}
+
+    [[nodiscard]] std::string get(const std::string& name) const override {
+        std::optional<std::string> piece = spill_->backend->get(name);
+        if (!piece) {
+            throw Error(ErrorKind::kState, "state that was spilled is not in the state backend any more");
+        }
+        spill_->bytes_read += piece->size();
+        return *std::move(piece);
+    }
+
+private:
+    Spill* spill_;
+};
 
 }  // namespace
 
@@ -85,6 +104,7 @@ void AlignedWindows::on_batch(const RecordBatch& batch, const BatchClock& clock,
         stream_first = stream_last;
     }
     codes_.end();
+    keep_to_budget();
 }
 
 void AlignedWindows::forget_routes() noexcept {
@@ -119,7 +139,7 @@ AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
     }
     route.fate = first_unexpired_end_after(t) <= watermark_ ? Fate::kFiresAgain : Fate::kOpen;
     route.number = assigner_.slice_number_of(t);
-    route.slice = &slices_.find_or_create(route.number, route.span);
+    route.slice = &loaded(slices_.find_or_create(route.number, route.span));
     route.slice->mark_changed();
     route.in_tree = tree_.has_value() && route.span.end <= watermark_;
     route.rows.assign(cache_rows_ ? codes_.size() : 0, nullptr);
@@ -178,6 +198,10 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
         }
         const Timestamp t = batch.event_time[record];
         if (route == nullptr || t < route->span.start || t >= route->span.end) {
+            if (is_over_budget()) {
+                pending_.flush(batch, record, out);
+                keep_to_budget();
+            }
             route = &route_of(t);
         }
         if (route->slice == nullptr) {
@@ -204,6 +228,7 @@ void AlignedWindows::add(const RecordBatch& batch, const BatchClock& clock, std:
 
 void AlignedWindows::merge(Timestamp end) {
     const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
+    load_slices_of(window);
     if (tree_) {
         tree_->merge(window, merged_);
         return;
@@ -215,6 +240,7 @@ void AlignedWindows::merge(Timestamp end) {
 
 void AlignedWindows::merge(Timestamp end, KeyInterner::Code code, std::uint32_t slot) {
     const SliceRange window = assigner_.slices_of(assigner_.window_ending_at(end));
+    load_slices_of(window);
     if (tree_) {
         tree_->merge(window, code, merged_, slot);
         return;
@@ -246,7 +272,7 @@ void AlignedWindows::fire(Timestamp end, std::uint64_t position, WindowOutput& o
         const auto only = slices_.from(window.first);
         const bool has_any = only != slices_.end() && only->number < window.end;
         if (has_any && (only + 1 == slices_.end() || (only + 1)->number >= window.end)) {
-            fire(*only->slice, end, position, out);
+            fire(loaded(*only->slice), end, position, out);
             return;
         }
     }
@@ -338,6 +364,7 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
             break;
         }
         fire(end, position, out);
+        keep_to_budget();
         if (end == kMaxTimestamp) {
             break;
         }
@@ -356,9 +383,72 @@ void AlignedWindows::on_watermark(Timestamp watermark, std::uint64_t position, W
     }
     // 3. Where records go has changed.
     forget_routes();
+    keep_to_budget();
+}
+
+Slice& AlignedWindows::loaded(Slice& slice) {
+    slice.last_use = ++uses_;
+    if (!slice.is_loaded()) {
+        slice.load(SpilledPieces(*context_->spill), prefix_);
+        --context_->spill->slices;
+    }
+    return slice;
+}
+
+void AlignedWindows::load_slices_of(SliceRange window) {
+    if (context_->spill == nullptr) {
+        return;
+    }
+    for (auto at = slices_.from(window.first); at != slices_.end() && at->number < window.end; ++at) {
+        loaded(*at->slice);
+    }
+}
+
+void AlignedWindows::keep_to_budget() {
+    Spill* const spill = context_->spill;
+    if (!is_over_budget()) {
+        return;
+    }
+    std::vector<Slice*> coldest;
+    for (const auto& [number, slice] : slices_) {
+        if (slice->is_loaded() && !slice->being_stored()) {
+            coldest.push_back(slice.get());
+        }
+    }
+    std::sort(coldest.begin(), coldest.end(),
+              [](const Slice* a, const Slice* b) { return a->last_use < b->last_use; });
+    if (tree_) {
+        tree_->release_all();
+    }
+    forget_routes();
+    for (Slice* const slice : coldest) {
+        if (context_->pool.allocated_bytes() <= spill->most_bytes / 4 * 3) {
+            break;
+        }
+        if (slice->changed() || slice->spilled_version != slice->stored().version) {
+            write(*slice);
+        }
+        slice->unload();
+        ++spill->slices;
+    }
+}
+
+void AlignedWindows::write(Slice& slice) {
+    forget_pieces_of(slice, prefix_);
+    StateCapture capture(0);
+    slice.begin_store(capture, prefix_, ++version_);
+    std::size_t all = std::numeric_limits<std::size_t>::max();
+    slice.store(all);
+    const StateChanges changes = capture.take();
+    context_->spill->backend->apply(changes);
+    context_->spill->bytes_written += bytes_of(changes);
+    slice.spilled_version = version_;
 }
 
 void AlignedWindows::expire(std::unique_ptr<Slice> slice) {
+    if (!slice->is_loaded()) {
+        --context_->spill->slices;
+    }
     if (slice->being_stored()) {
         expired_while_stored_.push_back(std::move(slice));
     } else {
@@ -374,7 +464,13 @@ void AlignedWindows::forget_pieces_of(const Slice& slice, const std::string& pre
 }
 
 void AlignedWindows::encode(ByteWriter& out) const {
-    encode(out, "", [&](const Slice& slice) { slice.encode(out); });
+    encode(out, "", [&](const Slice& slice) {
+        if (slice.is_loaded()) {
+            slice.encode(out);
+        } else {
+            slice.encode_unloaded(out, SpilledPieces(*context_->spill), prefix_);
+        }
+    });
 }
 
 void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
@@ -382,7 +478,7 @@ void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefi
     for (const auto& [number, slice] : slices_) {
         if (slice->changed()) {
             forget_pieces_of(*slice, prefix_);
-            slice->begin_store(capture, prefix_);
+            slice->begin_store(capture, prefix_, ++version_);
             being_stored_.push_back(slice.get());
         }
     }
@@ -409,13 +505,17 @@ bool AlignedWindows::store(std::size_t& budget) {
 
 void AlignedWindows::forget_stored() {
     for (const auto& [number, slice] : slices_) {
-        slice->set_stored({});
-        slice->mark_changed();
+        // What is not loaded was spilled, not left to a checkpoint.
+        if (slice->is_loaded()) {
+            forget_pieces_of(*slice, prefix_);
+            slice->set_stored({});
+            slice->mark_changed();
+        }
     }
-    obsolete_.clear();
 }
 
 void AlignedWindows::take_obsolete(std::vector<std::string>& names) {
+    // An operator that comes after this one has read everything.
     for (const auto& [number, slice] : slices_) {
         forget_pieces_of(*slice, prefix_);
     }
@@ -457,11 +557,14 @@ void AlignedWindows::decode(ByteReader& in, const KeyFilter& keep, bool own) {
         }
         Slice& slice = slices_.find_or_create(assigner_.slice_number_of(start), span);
         slice.set_stored(slice.decode(in, prefix, keep));
+        version_ = std::max(version_, slice.stored().version);
         if (!own || slice.stored().version == 0) {
             forget_pieces_of(slice, prefix);
             slice.set_stored({});
             slice.mark_changed();
         }
+        slice.spilled_version = slice.stored().version;
+        keep_to_budget();
     }
     slices_.erase_empty();
     const std::uint64_t windows = in.read_count(sizeof(Timestamp));

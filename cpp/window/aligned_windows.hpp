@@ -52,6 +52,8 @@ public:
     bool store(std::size_t& budget);
     /// Gives up what was stored: the next capture has everything.
     void forget_stored();
+    /// Where pieces of slices go that the memory budget has no room for.
+    void set_prefix(const std::string& prefix) { prefix_ = prefix; }
     /// Moves the names of pieces there that nothing refers to, or will refer to once this is gone.
     void take_obsolete(std::vector<std::string>& names);
 
@@ -102,6 +104,16 @@ private:
     void forget_routes() noexcept;
     [[nodiscard]] std::byte* row_of(Route& route, std::uint32_t dictionary_index);
 
+    /// Of a slice that is about to be read or changed.
+    Slice& loaded(Slice& slice);
+    void load_slices_of(SliceRange window);
+    /// Leaves slices that were not used for long to the spill store until the others fit.
+    void keep_to_budget();
+    void write(Slice& slice);
+    [[nodiscard]] bool is_over_budget() const noexcept {
+        return context_->spill != nullptr && context_->pool.allocated_bytes() > context_->spill->most_bytes;
+    }
+
     template <typename EncodeSlice>
     void encode(ByteWriter& out, const std::string& prefix, EncodeSlice encode_slice) const;
     void forget_pieces_of(const Slice& slice, const std::string& prefix);
@@ -142,6 +154,7 @@ private:
     std::string prefix_;
     std::vector<std::string> obsolete_;
     std::deque<Slice*> being_stored_;
+    std::uint64_t version_ = 0;  // of what was stored last
     std::vector<std::unique_ptr<Slice>> expired_while_stored_;
 
     // Derived or scratch, not state.

@@ -61,16 +61,25 @@ void Slice::encode_stored(ByteWriter& out) const {
     out.write(span_.start);
     out.write(span_.end);
     out.write(stored_.version);
-    out.write<std::uint64_t>(size());
+    out.write<std::uint64_t>(rows());
 }
 
-void Slice::begin_store(StateCapture& capture, const std::string& prefix) {
-    stored_ = {capture.id(), 0};
+void Slice::begin_store(StateCapture& capture, const std::string& prefix, std::uint64_t version) {
+    stored_ = {version, 0};
     changed_ = false;
     being_stored_ = std::make_unique<Storing>();
     being_stored_->capture = &capture;
     being_stored_->prefix = prefix;
     being_stored_->done.resize(size());
+    begin_piece();
+}
+
+void Slice::begin_piece() {
+    Storing& storing = *being_stored_;
+    storing.rows_in_piece = 0;
+    storing.piece = {};
+    storing.piece.reserve(kPieceBytes + kPieceBytes / 8);
+    storing.piece.write(storing.rows_in_piece);
 }
 
 bool Slice::store(std::size_t& budget) {
@@ -81,9 +90,10 @@ bool Slice::store(std::size_t& budget) {
         }
         const std::size_t before = storing.piece.bytes().size();
         const std::uint32_t slot = storing.next++;
-        if (storing.next < storing.done.size()) {
-            __builtin_prefetch(row(storing.next));
-        }
+        const std::uint32_t last = static_cast<std::uint32_t>(storing.done.size()) - 1;
+        __builtin_prefetch(row(std::min(slot + kAhead, last)));
+        context_->keys.prefetch(codes_[std::min(slot + kAhead, last)]);
+        context_->keys.prefetch_key(codes_[std::min(slot + kAhead / 2, last)]);
         if (storing.done[slot]) {
             continue;
         }
@@ -116,12 +126,36 @@ void Slice::store_row(std::uint32_t slot) {
 
 void Slice::finish_piece() {
     Storing& storing = *being_stored_;
-    ByteWriter piece;
-    piece.write(storing.rows_in_piece);
+    storing.piece.overwrite(0, storing.rows_in_piece);
     storing.capture->put(piece_name(storing.prefix, span_.start, stored_.version, stored_.pieces++),
-                         piece.take() + storing.piece.take());
-    storing.piece = {};
-    storing.rows_in_piece = 0;
+                         storing.piece.take());
+    begin_piece();
+}
+
+void Slice::unload() noexcept {
+    unloaded_rows_ = size();
+    clear();
+}
+
+void Slice::load(const StoredPieces& pieces, const std::string& prefix) {
+    ByteWriter where;
+    encode_stored(where);
+    ByteReader in(where.bytes(), nullptr, &pieces);
+    static_cast<void>(in.read<Timestamp>());
+    static_cast<void>(in.read<Timestamp>());
+    unloaded_rows_ = 0;
+    static_cast<void>(decode(in, prefix, [](std::uint64_t) { return true; }));
+}
+
+void Slice::encode_unloaded(ByteWriter& out, const StoredPieces& pieces, const std::string& prefix) const {
+    out.write(span_.start);
+    out.write(span_.end);
+    out.write<std::uint64_t>(0);
+    out.write(unloaded_rows_);
+    for (std::uint32_t piece = 0; piece < stored_.pieces; ++piece) {
+        const std::string stored = pieces.get(piece_name(prefix, span_.start, stored_.version, piece));
+        out.append(std::string_view(stored).substr(sizeof(std::uint64_t)));
+    }
 }
 
 PieceRange Slice::decode(ByteReader& in, const std::string& prefix, const KeyFilter& keep) {

@@ -74,10 +74,22 @@ public:
         changed_ = false;
     }
     /// The rows that there are now go into pieces of the capture, under names that begin with `prefix`.
-    void begin_store(StateCapture& capture, const std::string& prefix);
+    void begin_store(StateCapture& capture, const std::string& prefix, std::uint64_t version);
     /// Encodes rows until all are, and says so, or about `budget` bytes were written, which it takes off.
     bool store(std::size_t& budget);
     [[nodiscard]] bool being_stored() const noexcept { return being_stored_ != nullptr; }
+
+    /// Of a slice that is stored as it is: leaves the rows where they are stored.
+    void unload() noexcept;
+    /// Brings the rows back.
+    void load(const StoredPieces& pieces, const std::string& prefix);
+    [[nodiscard]] bool is_loaded() const noexcept { return unloaded_rows_ == 0; }
+    /// The same as encode(), of one that is not loaded.
+    void encode_unloaded(ByteWriter& out, const StoredPieces& pieces, const std::string& prefix) const;
+    /// Grows from use to use.
+    std::uint64_t last_use = 0;
+    /// The version that is in the backend for certain, and not on its way there.
+    std::uint64_t spilled_version = 0;
 
 private:
     /// See begin_store().
@@ -90,6 +102,8 @@ private:
         ByteWriter piece;
     };
 
+    [[nodiscard]] std::uint64_t rows() const noexcept { return is_loaded() ? size() : unloaded_rows_; }
+    void begin_piece();
     void store_row(std::uint32_t slot);
     void encode_row(std::uint32_t slot, ByteWriter& out) const;
     void decode_rows(std::uint64_t rows, ByteReader& in, const KeyFilter& keep);
@@ -110,6 +124,7 @@ private:
     std::vector<KeyInterner::Code> codes_;  // by slot
     std::vector<std::byte*> chunks_;        // 4, 8, 16, 32, 64, 64, … rows
     PieceRange stored_;
+    std::uint64_t unloaded_rows_ = 0;
     bool changed_ = true;
     std::unique_ptr<Storing> being_stored_;
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "aggregate/metric_row.hpp"
+#include "state/spill.hpp"
 #include "window/key_interner.hpp"
 
 namespace llmopt_stream {
@@ -20,6 +21,8 @@ struct SliceContext {
     const MetricRow row;
     SizeClassPool pool;
     KeyInterner keys;
+    /// Null where there is no memory budget.
+    Spill* spill = nullptr;
 };
 
 }  // namespace llmopt_stream

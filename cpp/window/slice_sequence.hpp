@@ -46,7 +46,8 @@ public:
         return slice;
     }
     void erase_empty() {
-        std::erase_if(slices_, [](const Numbered& each) { return each.slice->size() == 0; });
+        std::erase_if(
+            slices_, [](const Numbered& each) { return each.slice->size() == 0 && each.slice->is_loaded(); });
     }
 
 private:

@@ -37,6 +37,12 @@ public:
     void invalidate(SliceNumber slice, KeyInterner::Code code);
     /// Forgets what includes a slice before this one.
     void release_before(SliceNumber slice) noexcept;
+    /// Forgets everything: rows are about to go.
+    void release_all() noexcept {
+        for (auto& nodes : levels_) {
+            nodes.clear();
+        }
+    }
 
 private:
     /// The level of the lowest nodes. Lower ones take memory and save no time.

@@ -105,6 +105,13 @@ void WindowOperator::forget_stored() {
     }
 }
 
+void WindowOperator::use_spill(Spill& spill, const std::string& prefix) {
+    if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
+        context_->spill = &spill;
+        aligned->set_prefix(prefix);
+    }
+}
+
 void WindowOperator::take_obsolete(std::vector<std::string>& names) {
     if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
         aligned->take_obsolete(names);

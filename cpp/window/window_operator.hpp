@@ -53,6 +53,8 @@ public:
     bool store(std::size_t& budget);
     void forget_stored();
     void take_obsolete(std::vector<std::string>& names);
+    /// From now on slices are spilled, under names that begin with `prefix`; windows without slices are not.
+    void use_spill(Spill& spill, const std::string& prefix);
 
 private:
     std::unique_ptr<SliceContext> context_;

@@ -17,6 +17,7 @@ from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .executor import executor_of
 from .late import LateEventHandler
+from .limits import KeyLimit, Size, LEAST_MEMORY, size_bytes
 from .metrics import NINE, Metric, metric_of
 from .pipeline import StreamPipeline
 from .plan import Plan
@@ -415,8 +416,15 @@ class StreamPipelineBuilder(StreamOperators):
         buffer_size: int | None = None,
         future_skew: Duration | None = None,
         past_skew: Duration | None = None,
+        memory_limit: Size | None = None,
     ) -> StreamPipelineBuilder:
         """How a pipeline runs.
+
+        With `memory_limit` (bytes, or text such as "2GB"; at least 128 MB) and a state backend, slices of
+        tumbling, sliding and cumulative windows that were not used for long leave memory for the backend, and
+        come back when they are needed. Half of the limit is theirs, the rest is for what is around them. State
+        that cannot leave memory (sessions, count windows, operators) and exceeds the limit ends the run with a
+        StateError.
 
         `parallelism` threads (1 unless said otherwise) share the keys; it changes no output. A run takes at
         most `buffer_size` records before it hands out what they completed; without it, as many as a batch of
@@ -436,6 +444,12 @@ class StreamPipelineBuilder(StreamOperators):
         changes: dict[str, Any] = {} if parallelism is None else {"parallelism": parallelism}
         if buffer_size is not None:
             changes["buffer_size"] = buffer_size
+        if memory_limit is not None:
+            changes["memory_limit"] = size_bytes(memory_limit, "with_options: memory_limit")
+            if changes["memory_limit"] < LEAST_MEMORY:
+                raise ConfigurationError(
+                    f"with_options: memory_limit: {memory_limit!r} is less than 128 MB, which is the least"
+                )
         for name, skew in (("future_skew", future_skew), ("past_skew", past_skew)):
             if skew is not None:
                 changes[name] = duration_micros(skew, f"with_options: {name}")
@@ -467,6 +481,21 @@ class StreamPipelineBuilder(StreamOperators):
             whole_number(records, "with_checkpoints: records", least=1, most=2**63 - 1)
         whole_number(keep, "with_checkpoints: keep", least=1, most=2**63 - 1)
         return self._but(checkpoints=CheckpointSettings(every, records, keep))
+
+    def with_limits(self, *, keys: int, horizon: Duration, policy: str = "error") -> StreamPipelineBuilder:
+        """At most so many `keys` live at once: a key is live until the watermark is `horizon` beyond its latest
+        record, which should be at least the size of a window and its lateness.
+
+        A record of one key more ends the run with a StateError (policy "error"), or is shed: left out and counted
+        in `shed`. What is shed depends neither on how the input is cut nor on `parallelism`.
+        """
+        if policy not in ("error", "shed"):
+            raise ConfigurationError(f"with_limits: policy: {policy!r}: expected 'error' or 'shed'")
+        span = duration_micros(horizon, "with_limits: horizon")
+        if span <= 0:
+            raise ConfigurationError(f"with_limits: horizon: {horizon!r} must be greater than 0")
+        limit = KeyLimit(whole_number(keys, "with_limits: keys", least=1, most=2**63 - 1), span, policy)
+        return self._but(key_limit=limit)
 
     def with_sink(self, sink: Sink) -> StreamPipelineBuilder:
         """Where results go; any number of sinks."""
@@ -563,6 +592,7 @@ class StreamPipelineBuilder(StreamOperators):
         for plan in self._plan.source_plans():
             plan.needed_source()
         self._check_dead_letters()
+        self._check_state()
         return StreamPipeline(self._plan)
 
     def _check_dead_letters(self) -> None:
@@ -571,6 +601,16 @@ class StreamPipelineBuilder(StreamOperators):
             raise ConfigurationError(
                 "with_error_handler: ErrorPolicy.dead_letter() needs a sink: add .with_sink(sink) to the handler"
             )
+
+    def _check_state(self) -> None:
+        plan = self._plan
+        if plan.state_backend is None:
+            for setting, said in (
+                ("with_options: memory_limit", plan.memory_limit),
+                ("with_checkpoints", plan.checkpoints),
+            ):
+                if said is not None:
+                    raise ConfigurationError(f"{setting}: needs a state backend: add .with_state_backend(…)")
 
     def open(self) -> PushSession:
         """A push session: records are handed in by calls, so no source is needed."""

@@ -23,7 +23,7 @@ __all__ = ["CheckpointSettings", "Checkpoints", "NoCheckpoints", "checkpoints_of
 
 _LOG = logging.getLogger("llmopt_stream")
 _FORMAT = 1
-_BYTES_PER_STEP = 4 << 20
+_BYTES_PER_STEP = 1 << 20
 """Of state that is encoded between two batches: some milliseconds."""
 _MOST_PENDING_BYTES = 64 << 20
 """Encoded and not yet written: beyond that encoding waits, as far as it can."""
@@ -160,6 +160,8 @@ class Checkpoints:
             _LOG.info("pipeline %r goes on from checkpoint %d", self._name, checkpoint.id)
             break
         else:
+            if not self._metrics.damaged:
+                self._backend.clear()  # what a run that has ended left
             if self._metrics.damaged:
                 raise CheckpointError(
                     f"pipeline {self._name!r}: none of the {self._metrics.damaged} checkpoints is whole; "
@@ -196,10 +198,13 @@ class Checkpoints:
     def after_step(self, delivery: Delivery, *, requested: bool) -> None:
         """Between two batches, when all results are with the sinks."""
         self._take_outcomes()
+        started = time.monotonic()
         if self._taking is None and (requested or self._is_due()):
-            self._begin(delivery)
+            delivery.flush()
+            self._barrier(delivery)
         elif self._taking is not None and self._writer.pending_bytes < _MOST_PENDING_BYTES:
             self._go_on(_BYTES_PER_STEP)
+        self._metrics.longest_pause = max(self._metrics.longest_pause, time.monotonic() - started)
 
     def _is_due(self) -> bool:
         if self._waiting:
@@ -208,13 +213,6 @@ class Checkpoints:
         by_time = interval is not None and (time.monotonic() - self._last_at) * 1e6 >= interval
         by_records = records is not None and self._executor.records_in - self._last_records >= records
         return by_time or by_records
-
-    def _begin(self, delivery: Delivery) -> None:
-        started = time.monotonic()
-        delivery.flush()
-        self._barrier(delivery)
-        self._go_on(0)
-        self._paused(started)
 
     def _barrier(self, delivery: Delivery) -> None:
         self._last_at = time.monotonic()
@@ -240,17 +238,12 @@ class Checkpoints:
         taking = self._taking
         if taking is None:
             return
-        started = time.monotonic()
         done = self._executor.store(budget, self._writer)
         if done:
             self._taking = None
             self._waiting[taking.id] = taking.positions
             _core.kill_point("run:encoded")
             self._writer.checkpoint(taking.id, taking.manifest.to_bytes(), self._settings.keep)
-        self._paused(started)
-
-    def _paused(self, started: float) -> None:
-        self._metrics.longest_pause = max(self._metrics.longest_pause, time.monotonic() - started)
 
     def _take_outcomes(self) -> None:
         for number, failure, seconds, size in self._writer.take_outcomes():

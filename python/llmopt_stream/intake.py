@@ -81,6 +81,7 @@ class Intake:
             watermarks_of=self._generators,
             failures=self.failures,
             projections=None if hand_on is None else [] if select is None else select.expressions(),
+            spills_to=_PIECES,
         )
         self._hand_on = hand_on
         self._select = select
@@ -115,6 +116,7 @@ class Intake:
             "live_keys": keys,
             "live_slices": slices,
             "state_bytes": state_bytes,
+            "spilled": dict(zip(("slices", "bytes_written", "bytes_read"), self.core.spilled, strict=True)),
         }
         if self._branches != [""]:
             metrics["branches"] = {
@@ -129,7 +131,9 @@ class Intake:
         each = [self.core.branch_counts(index) for index in range(len(self._branches))]
         for name in ("aggregated", "late", "outside_windows", "unfired", "panes"):
             counts[name] = sum(branch[name] for branch in each)
-        counts["filtered"] = sum(self.core.left_out())
+        left_out = self.core.left_out()
+        counts["shed"] = 0 if self._plan.key_limit is None else left_out[0]
+        counts["filtered"] = sum(left_out) - counts["shed"]
         counts["errors"] = sum(self.failures.counts)
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts

@@ -14,6 +14,7 @@ from .columns import Expression
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .failures import Failures, Place
+from .limits import KeyLimit
 from .operators.inputs import Inputs
 from .operators.operator import CoreStep, Operator
 from .operators.process import Process
@@ -58,6 +59,8 @@ class Plan:
     past_skew: int | None = None
     state_backend: StateBackend | None = None
     checkpoints: CheckpointSettings | None = None
+    memory_limit: int | None = None
+    key_limit: KeyLimit | None = None
 
     def branch_names(self) -> list[str]:
         return [branch.name for branch in self.branches]
@@ -132,8 +135,9 @@ class Plan:
         watermarks_of: PartitionedGenerators | None = None,
         failures: Failures | None = None,
         projections: Sequence[Expression] | None = None,
+        spills_to: str | None = None,
     ) -> _core.Pipeline:
-        """The plan at work. Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code
+        """The plan at work; where memory is limited, what it spills has names that begin with `spills_to`. Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code
         fails at goes to `failures`. With `projections` it hands records on, and what these give of them.
         """
         read = [fields_of(each, as_truth=False) for each in projections or ()]
@@ -162,7 +166,10 @@ class Plan:
                 (path, declared.get(path, "float64"), path in declared or path in gaps) for path in fields
             ],
             "labels": labels,
-            "steps": [step.settings(fields.index, labels.index) for step in self.core_steps()],
+            "steps": [
+                *([] if self.key_limit is None else [self.key_limit.settings()]),
+                *(step.settings(fields.index, labels.index) for step in self.core_steps()),
+            ],
             "projections": None
             if projections is None
             else [number_program(each, fields.index, labels.index) for each in projections],
@@ -176,13 +183,17 @@ class Plan:
             ],
             "watermarks_of": None if watermarks_of is None else watermarks_of.name,
         }
-        return _core.Pipeline(
+        core = _core.Pipeline(
             fingerprint=json.dumps(fingerprint),
             branches=branches,
             watermarks_of=watermarks_of,
             parallelism=self.parallelism,
             **settings,
         )
+        if self.memory_limit is not None and self.state_backend is not None and spills_to is not None:
+            # The rest is for what is around it: the backend's memory, batches, checkpoints on their way.
+            core.use_spill(self.state_backend.core, self.memory_limit // 2, spills_to)
+        return core
 
     def source_plans(self) -> list[Plan]:
         """The plans that read a source of their own: this one, or its inputs'."""

@@ -70,7 +70,7 @@ class RunSummary:
             filtered=counts["filtered"],
             outside_windows=counts["outside_windows"],
             unfired=counts["unfired"],
-            shed=0,
+            shed=counts.get("shed", 0),
             panes=counts["panes"],
             duration=duration,
             malformed_by_kind=counts["malformed_by_kind"],
