@@ -308,7 +308,6 @@ std::int64_t KafkaConsumer::offset_at(const Partition& partition, std::int64_t t
 // Reading ----------------------------------------------------------------------------------------------
 
 KafkaConsumer::Message KafkaConsumer::poll(milliseconds wait) {
-    polled_at_ = Clock::now();
     return Message(rd_kafka_consumer_poll(handle(), static_cast<int>(wait.count())));
 }
 
@@ -331,7 +330,8 @@ void KafkaConsumer::finish(Partition& partition) {
 }
 
 KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
-    const Clock::time_point until = Clock::now() + wait;
+    // Looking at the clock for each record would cost as much as taking it.
+    const Clock::time_point until = wait == kNoWait ? Clock::time_point{} : Clock::now() + wait;
     while (true) {
         Message message;
         if (!held_.empty()) {
@@ -365,7 +365,9 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
         if (partitions_.all_finished() && settings_.until_end) {
             return nullptr;
         }
-        wait = std::max(kNoWait, std::chrono::duration_cast<milliseconds>(until - Clock::now()));
+        if (wait != kNoWait) {
+            wait = std::max(kNoWait, std::chrono::duration_cast<milliseconds>(until - Clock::now()));
+        }
     }
 }
 
@@ -388,6 +390,7 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     builder.clear();
     kept_.clear();
     rejected_.clear();
+    polled_at_ = Clock::now();
     store_handed_out();
     if (paused_) {
         set_paused(false);

@@ -25,8 +25,6 @@ __all__ = ["DeadLetterSink", "KafkaAggregationSink"]
 
 Header = tuple[str, bytes | None]
 
-_PATIENCE_MS = 30_000
-
 
 class _KafkaSink(Sink):
     """Sends what it is given; the next call fails if anything was not delivered."""
@@ -48,7 +46,7 @@ class _KafkaSink(Sink):
         self._producer = _core.KafkaProducer(**config.producer(self._redaction))
         with self._redaction.of_errors():
             try:
-                self._producer.open(_PATIENCE_MS)
+                self._producer.open(config.patience_ms)
             finally:
                 pass_on_log(self._producer, self._redaction)
 
