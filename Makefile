@@ -63,9 +63,10 @@ test-cpp: | deps $(VENV)/.tools ## Run the C++ tests under sanitizers and report
 	@$(BIN)/gcovr --root . --object-directory build/asan --filter cpp/ --exclude-throw-branches --merge-lines \
 		-j $(JOBS) --print-summary --txt $(REPORTS)/coverage.txt --fail-under-line $(MINIMUM_LINE_COVERAGE)
 
-test-python: build $(VENV)/.tools ## Run the Python tests, doc tests and README blocks
+test-python: build $(VENV)/.tools ## Run the Python tests, doc tests and README blocks; starts a Kafka broker
 	@mkdir -p $(REPORTS)
-	@$(BIN)/python -m pytest --hypothesis-profile=ci --junit-xml=$(REPORTS)/python.xml -q
+	@tools/install_deps.sh kafka
+	@LLMOPT_STREAM_KAFKA=required $(BIN)/python -m pytest --hypothesis-profile=ci --junit-xml=$(REPORTS)/python.xml -q
 
 lint: lint-quick ## Run every linter, clang-tidy included (slow)
 	@$(BIN)/python -m pip install --quiet $(call group,tidy)

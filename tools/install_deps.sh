@@ -4,10 +4,16 @@ set -euo pipefail
 
 python=${PYTHON:-python3}
 packages=(g++ cmake ninja-build ccache pkg-config libsimdjson-dev libeigen3-dev libxxhash-dev zlib1g-dev libzstd-dev
-    librocksdb-dev libgtest-dev)
+    librocksdb-dev librdkafka-dev libgtest-dev)
 
 # `install_deps.sh bench` adds what the micro-benchmarks need.
 [[ ${1:-} != bench ]] || packages+=(libbenchmark-dev)
+
+# `install_deps.sh kafka` adds what the tests' broker needs, unless it is there from elsewhere.
+if [[ ${1:-} == kafka ]]; then
+    command -v java >/dev/null || packages+=(default-jre-headless)
+    command -v mvn >/dev/null || packages+=(maven)
+fi
 
 # `install_deps.sh fuzz` adds a clang with libFuzzer, the newest that the system has.
 if [[ ${1:-} == fuzz ]]; then

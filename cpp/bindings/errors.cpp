@@ -1,4 +1,5 @@
 #include "bindings/bindings.hpp"
+#include "kafka/kafka_error.hpp"
 #include "record/error.hpp"
 
 namespace llmopt_stream::bindings {
@@ -11,6 +12,7 @@ const char* python_name(ErrorKind kind) noexcept {
         case ErrorKind::kState: return "StateError";
         case ErrorKind::kCheckpoint: return "CheckpointError";
         case ErrorKind::kSerialization: return "SerializationError";
+        case ErrorKind::kKafka: return "KafkaError";
         default: return "PipelineError";
     }
 }
@@ -23,6 +25,12 @@ void bind_errors(py::module_&) {
             if (raised) {
                 std::rethrow_exception(raised);
             }
+        } catch (const KafkaFailure& failure) {
+            const py::object error =
+                py::module_::import("llmopt_stream.errors").attr("KafkaError")(failure.what());
+            error.attr("code") = failure.code();
+            error.attr("retriable") = failure.retriable();
+            PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
         } catch (const Error& error) {
             const py::object type =
                 py::module_::import("llmopt_stream.errors").attr(python_name(error.kind()));

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
     bind_generator(module);
     bind_state(module);
     bind_checkpoints(module);
+    bind_kafka(module);
     bind_pipeline(module);
     bind_join(module);
 }

@@ -12,6 +12,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/branches.hpp"
 #include "bindings/expressions.hpp"
+#include "bindings/kafka.hpp"
 #include "bindings/plan.hpp"
 #include "bindings/python_records.hpp"
 #include "bindings/results.hpp"
@@ -30,7 +31,7 @@ constexpr std::size_t kRecordsPerBatch = 4096;
 constexpr std::array kMalformedNames = {
     "",           "syntax",          "not_an_object", "too_deep",     "bad_utf8",
     "too_large",  "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar",
-    "time_ahead", "time_behind",     "gap_invalid"};
+    "time_ahead", "time_behind",     "gap_invalid",   "tombstone"};
 constexpr std::array kFateNames = {"taken", "fires at once", "expired"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
 
@@ -237,6 +238,46 @@ public:
         return true;
     }
 
+    /// Takes what has come within `wait`: one batch where whole records are kept, otherwise several.
+    bool read_kafka(KafkaConsumer& consumer, std::size_t max_records, std::size_t batch_records, bool keeps,
+                    std::chrono::milliseconds wait) {
+        using Clock = std::chrono::steady_clock;
+        constexpr std::chrono::milliseconds kLongestStep{20};
+        refuse_if_failed();
+        BatchBuilder& builder = settled_builder();
+        kafka_malformed_.clear();
+        const Clock::time_point until = Clock::now() + kLongestStep;
+        for (std::size_t taken = 0; taken < max_records; taken += builder.input_records()) {
+            const bool more =
+                consumer.next(json_, builder, std::min(max_records - taken, batch_records), wait);
+            if (const auto partitions = consumer.take_partitions()) {
+                pipeline_.set_partitions(*partitions);
+            }
+            if (pipeline_.plan().watermark.idle_timeout) {
+                pipeline_.keep_active(consumer.partitions_behind());
+            }
+            if (!more) {
+                return taken != 0;
+            }
+            push_built(builder, consumer.partition());
+            if (keeps) {
+                note_malformed(consumer);
+            }
+            if (keeps || !consumer.has_next() || Clock::now() >= until) {
+                break;
+            }
+        }
+        return true;
+    }
+    /// (place among the input records of the last Kafka batch, why); where records are kept.
+    [[nodiscard]] py::list kafka_malformed() const {
+        py::list malformed;
+        for (const auto& [input_index, why] : kafka_malformed_) {
+            malformed.append(py::make_tuple(input_index, kMalformedNames[static_cast<std::size_t>(why)]));
+        }
+        return malformed;
+    }
+
     bool read_arrow(ArrowReader& reader, std::uint32_t partition, std::size_t max_records) {
         refuse_if_failed();
         RecordBatch batch;
@@ -253,6 +294,14 @@ private:
         const auto& branches = pipeline_.plan().branches;
         return std::any_of(branches.begin(), branches.end(),
                            [](const BranchPlan& branch) { return branch.window.collect_late; });
+    }
+
+    void note_malformed(const KafkaConsumer& consumer) {
+        const auto rejected = consumer.rejected();
+        const auto refused = pipeline_.refused();
+        kafka_malformed_.assign(rejected.begin(), rejected.end());
+        kafka_malformed_.insert(kafka_malformed_.end(), refused.begin(), refused.end());
+        std::sort(kafka_malformed_.begin(), kafka_malformed_.end());
     }
 
     /// Builds batches of the types that are settled, from now on for good.
@@ -343,6 +392,7 @@ private:
     JsonDecoder json_;
     std::optional<ParallelNdjson> parallel_json_;
     PythonRecordDecoder records_;
+    std::vector<std::pair<std::uint32_t, Malformed>> kafka_malformed_;
     /// What the first step that failed said.
     std::optional<std::string> failure_;
     py::object watermarks_of_;
@@ -491,6 +541,18 @@ void bind_pipeline(py::module_& module) {
         .def("read_ndjson", &Session::read_ndjson, py::arg("reader"),
              py::arg("max_records") = NdjsonChunk::kMaxBatchRecords, without_gil(),
              "Takes the next batch, an empty one if a pipe has nothing yet; False at the end of the input.")
+        .def(
+            "read_kafka",
+            [](Session& self, BoundConsumer& consumer, std::size_t max_records, std::size_t batch_records,
+               bool keeps, std::int64_t wait_ms) {
+                return self.read_kafka(*consumer.consumer, max_records, batch_records, keeps,
+                                       std::chrono::milliseconds(wait_ms));
+            },
+            py::arg("consumer"), py::arg("max_records"), py::arg("batch_records"), py::arg("keeps"),
+            py::arg("wait_ms"), without_gil(),
+            "Takes the next records, none if there are none yet; False at the end of a bounded read.")
+        .def("kafka_malformed", &Session::kafka_malformed,
+             "(place among the input records of the last Kafka batch, why), where records are kept.")
         .def("open_arrow", &open_arrow, py::arg("data"), "Starts reading anything with __arrow_c_stream__.")
         .def("read_arrow", &Session::read_arrow, py::arg("reader"), py::arg("partition") = 0,
              py::arg("max_records") = ArrowReader::kMaxRows, without_gil(),

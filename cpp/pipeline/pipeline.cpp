@@ -168,6 +168,7 @@ const RecordBatch& Pipeline::admit(const RecordBatch& batch, MalformedCounts& ma
         settle_types_as_declared();
     }
     const RecordBatch& records = with_settled_types(batch);
+    refused_.clear();
     if (admits_all()) {
         return records;
     }
@@ -178,6 +179,9 @@ const RecordBatch& Pipeline::admit(const RecordBatch& batch, MalformedCounts& ma
             usable_records_.push_back(static_cast<std::uint32_t>(record));
         } else {
             ++malformed[static_cast<std::size_t>(why)];
+            refused_.emplace_back(records.input_index.empty() ? static_cast<std::uint32_t>(record)
+                                                              : records.input_index[record],
+                                  why);
         }
     }
     if (usable_records_.size() == records.size) {

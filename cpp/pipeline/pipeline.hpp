@@ -86,6 +86,15 @@ public:
     /// watermark after each record.
     void push(const RecordBatch& admitted, const MalformedCounts& malformed, std::uint32_t partition,
               std::span<const Timestamp> watermarks = {});
+    /// (place among the input records, why) of the records that the last admit() left out.
+    [[nodiscard]] std::span<const std::pair<std::uint32_t, Malformed>> refused() const noexcept {
+        return refused_;
+    }
+    /// See WatermarkTracker.
+    void set_partitions(std::span<const std::uint32_t> partitions) {
+        watermarks_.set_partitions(partitions, now_);
+    }
+    void keep_active(std::span<const std::uint32_t> partitions) { watermarks_.keep_active(partitions, now_); }
     /// No record with an earlier time is expected any more. Going back is ignored.
     void advance_watermark(Timestamp watermark);
     /// The clock. Going back is ignored.
@@ -197,6 +206,7 @@ private:
     RecordBatch usable_;
     std::vector<std::uint32_t> usable_records_;
     std::vector<std::uint32_t> usable_input_index_;
+    std::vector<std::pair<std::uint32_t, Malformed>> refused_;
 };
 
 }  // namespace llmopt_stream

@@ -204,7 +204,9 @@ Malformed BatchBuilder::set_value_unusable(std::size_t index) noexcept {
 }
 
 Malformed BatchBuilder::end_record() {
-    if (!has_time_) {
+    if (!has_time_ && default_time_) {
+        times_[size_] = *default_time_;
+    } else if (!has_time_) {
         reject(Malformed::kTimeMissing);
         return Malformed::kTimeMissing;
     }

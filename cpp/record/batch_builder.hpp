@@ -30,6 +30,9 @@ public:
 
     void begin_record();
 
+    /// When the next records happened that do not say it themselves, where anything else knows.
+    void set_default_time(std::optional<Timestamp> time) noexcept { default_time_ = time; }
+
     [[nodiscard]] Malformed set_time(std::int64_t count) noexcept;
     /// Rounded to the nearest microsecond.
     [[nodiscard]] Malformed set_time(double count) noexcept;
@@ -38,7 +41,9 @@ public:
     /// Microseconds, whatever unit the schema has (Python datetimes).
     [[nodiscard]] Malformed set_time_micros(Timestamp time) noexcept;
     /// A time field that is null or of a type that is no time.
-    [[nodiscard]] Malformed set_time_null() noexcept { return Malformed::kTimeMissing; }
+    [[nodiscard]] Malformed set_time_null() noexcept {
+        return default_time_ ? Malformed::kNone : Malformed::kTimeMissing;
+    }
     [[nodiscard]] Malformed set_time_unusable() noexcept { return Malformed::kTimeInvalid; }
 
     /// An integer column takes a double that is one of its integers.
@@ -132,6 +137,7 @@ private:
 
     // The record under construction.
     bool has_time_ = false;
+    std::optional<Timestamp> default_time_;
 
     // The batch.
     std::size_t size_ = 0;

@@ -6,7 +6,7 @@
 namespace llmopt_stream {
 
 /// Which child of Python's ProcessorError an Error becomes at the boundary.
-enum class ErrorKind { kConfiguration, kAggregation, kState, kCheckpoint, kSerialization, kPipeline };
+enum class ErrorKind { kConfiguration, kAggregation, kState, kCheckpoint, kSerialization, kPipeline, kKafka };
 
 /// The one exception type of the core. Bad records are values, never exceptions.
 class Error : public std::runtime_error {

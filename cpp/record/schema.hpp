@@ -49,7 +49,8 @@ enum class Malformed : std::uint8_t {
     kTimeAhead,     ///< too far ahead of the clock
     kTimeBehind,    ///< too far behind the clock
     kGapInvalid,    ///< the field that has the session gap is no positive number of seconds
+    kTombstone,     ///< a Kafka record without a value
 };
-inline constexpr std::size_t kMalformedKinds = static_cast<std::size_t>(Malformed::kGapInvalid) + 1;
+inline constexpr std::size_t kMalformedKinds = static_cast<std::size_t>(Malformed::kTombstone) + 1;
 
 }  // namespace llmopt_stream

@@ -57,6 +57,23 @@ void WatermarkTracker::on_records(std::span<const Timestamp> event_time, std::ui
     }
 }
 
+void WatermarkTracker::set_partitions(std::span<const std::uint32_t> partitions, Timestamp now) {
+    std::map<std::uint32_t, Partition> kept;
+    for (const std::uint32_t partition : partitions) {
+        const auto before = partitions_.find(partition);
+        kept.emplace(partition, before == partitions_.end() ? Partition{.active_at = now} : before->second);
+    }
+    partitions_ = std::move(kept);
+}
+
+void WatermarkTracker::keep_active(std::span<const std::uint32_t> partitions, Timestamp now) {
+    for (const std::uint32_t partition : partitions) {
+        if (const auto at = partitions_.find(partition); at != partitions_.end()) {
+            at->second.active_at = now;
+        }
+    }
+}
+
 void WatermarkTracker::on_processing_time(Timestamp now) {
     Timestamp active = kMaxTimestamp;
     Timestamp greatest = kMinTimestamp;

@@ -39,6 +39,11 @@ public:
     /// each record, whatever the bound says.
     void on_records(std::span<const Timestamp> event_time, std::uint32_t partition, Timestamp now,
                     std::vector<Timestamp>& after, std::span<const Timestamp> given = {});
+    /// The only partitions that records may come from now on. New ones hold the watermark back until their
+    /// first record, or until they are idle; others no longer do.
+    void set_partitions(std::span<const std::uint32_t> partitions, Timestamp now);
+    /// They are not silent: there are records of theirs that have not come in yet.
+    void keep_active(std::span<const std::uint32_t> partitions, Timestamp now);
     void on_processing_time(Timestamp now);
     /// Going back is ignored.
     void advance(Timestamp watermark) noexcept { current_ = std::max(current_, watermark); }

@@ -59,6 +59,14 @@ from .joint_aggregates import (
     RatioAggregator,
     WeightedAverageAggregator,
 )
+from .kafka import (
+    DeadLetterSink,
+    KafkaAggregationSink,
+    KafkaConfig,
+    KafkaProducerConfig,
+    KafkaRecord,
+    KafkaSource,
+)
 from .late import LateEventHandler
 from .lateness import LatenessReport
 from .notebook import aggregate
@@ -142,6 +150,7 @@ __all__ = [
     "CountWindowAssigner",
     "CovarianceAggregator",
     "CumulativeWindowAssigner",
+    "DeadLetterSink",
     "DistinctAggregator",
     "ErrorEvent",
     "ErrorHandler",
@@ -163,7 +172,12 @@ __all__ = [
     "HistogramAggregator",
     "HybridTrigger",
     "IterableSource",
+    "KafkaAggregationSink",
+    "KafkaConfig",
     "KafkaError",
+    "KafkaProducerConfig",
+    "KafkaRecord",
+    "KafkaSource",
     "KeyContext",
     "LateEvent",
     "LateEventHandler",

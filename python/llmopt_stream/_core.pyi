@@ -10,21 +10,16 @@ import typing_extensions
 __all__: list[str] = [
     "Accumulator",
     "ArrowReader",
-    "CheckpointWriter",
     "FeedbackGenerator",
-    "MemoryStateBackend",
+    "KafkaConsumer",
+    "KafkaProducer",
     "NdjsonReader",
     "Panes",
     "Pipeline",
     "RecordJoin",
-    "RocksDBStateBackend",
-    "StateBackend",
-    "StateChanges",
     "assign_windows",
-    "kill_point",
-    "list_checkpoints",
+    "check_kafka_properties",
     "parse_iso8601",
-    "verify_checkpoint",
 ]
 
 class Accumulator:
@@ -116,11 +111,6 @@ class Accumulator:
         Whether anything reads values as they are, whatever their type.
         """
     @property
-    def settings(self) -> tuple:
-        """
-        What it was made of: metrics, types, labels.
-        """
-    @property
     def sum(self) -> None | int | float: ...
 
 class Panes:
@@ -165,21 +155,12 @@ class NdjsonReader:
         """
         The bytes of a record of the last batch, by its place among its input records.
         """
-    def seek(self, offset: typing.SupportsInt | typing.SupportsIndex) -> None:
-        """
-        Before anything was read: goes on at an offset.
-        """
     def set_keep_records(self, keep: bool) -> None:
         """
         Whether record() will be asked for.
         """
     @property
     def bytes_read(self) -> int: ...
-    @property
-    def offset(self) -> int:
-        """
-        Where the first record that was not taken begins, in the decompressed bytes.
-        """
     @property
     def total_bytes(self) -> int:
         """
@@ -227,84 +208,100 @@ class FeedbackGenerator:
         Writes all that remains to a file; calls progress(records) every few MiB. Returns counts().
         """
 
-class StateChanges:
+class KafkaConsumer:
     """
-    Puts and deletes that are made together.
+    Reads the records of Kafka topics.
     """
-    def __init__(self) -> None: ...
-    def delete(self, key: bytes) -> None: ...
-    def put(
-        self, key: bytes, value: bytes, expires: typing.SupportsInt | typing.SupportsIndex | None = None
-    ) -> None: ...
-
-class StateBackend:
-    """
-    Keys and values, both any bytes, with checkpoints to go back to.
-    """
-    def apply(self, changes: StateChanges) -> None:
-        """
-        All or nothing.
-        """
-    def checkpoint(self, id: typing.SupportsInt | typing.SupportsIndex, manifest: bytes) -> None: ...
-    def checkpoints(self) -> list: ...
-    def clear(self) -> None: ...
-    def close(self) -> None: ...
-    def compact(self) -> None: ...
-    def discard(self, id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def get(self, key: bytes) -> typing.Any: ...
-    def restore(self, id: typing.SupportsInt | typing.SupportsIndex, verify: bool) -> bytes: ...
-    def scan_page(
-        self, prefix: bytes, start: bytes, bytes: typing.SupportsInt | typing.SupportsIndex
-    ) -> list:
-        """
-        The first entries with this prefix, from a key on.
-        """
-    def set_expired_before(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def verify(self, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]: ...
-    @property
-    def bytes_read(self) -> int: ...
-    @property
-    def bytes_written(self) -> int: ...
-
-class MemoryStateBackend(StateBackend):
-    def __init__(self) -> None: ...
-
-class RocksDBStateBackend(StateBackend):
     def __init__(
         self,
-        path: str,
-        checkpoint_path: str,
-        memtable_bytes: typing.SupportsInt | typing.SupportsIndex,
-        cache_bytes: typing.SupportsInt | typing.SupportsIndex,
+        *,
+        settings: collections.abc.Sequence[tuple[str, str]],
+        properties: collections.abc.Sequence[tuple[str, str]],
+        brokers: str,
+        token: typing.Any,
+        topics: collections.abc.Sequence[str],
+        start: typing.Any,
+        reset: str,
+        until_end: bool,
+        cloud_events: bool,
+        auto_commit: bool,
+        patience_ms: typing.SupportsInt | typing.SupportsIndex,
+        max_poll_interval_ms: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
-
-class CheckpointWriter:
-    """
-    Writes checkpoints in a thread of its own, in the order given.
-    """
-    def __init__(self, backend: StateBackend) -> None: ...
-    def checkpoint(
+    def close(self) -> None: ...
+    def commit(
         self,
-        id: typing.SupportsInt | typing.SupportsIndex,
-        manifest: bytes,
-        keep: typing.SupportsInt | typing.SupportsIndex,
-        expired_before: typing.SupportsInt | typing.SupportsIndex = -9223372036854775808,
+        offsets: collections.abc.Sequence[
+            tuple[str, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> None:
+        """
+        Without waiting; close() waits for the outcome.
+        """
+    def counts(self) -> dict: ...
+    def open(self) -> None: ...
+    def positions(self) -> list[tuple[str, int, int]]:
+        """
+        (topic, partition, offset of the next record)
+        """
+    def record(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> typing.Any:
+        """
+        (topic, partition, offset, timestamp in ms, key, headers, value) of a record of the last batch.
+        """
+    def seek(
+        self,
+        topics: collections.abc.Sequence[str],
+        offsets: collections.abc.Sequence[
+            tuple[str, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> None:
+        """
+        Where to start; before open().
+        """
+    def set_keep_records(self, keep: bool) -> None:
+        """
+        Whether record() will be asked for.
+        """
+    def take_log(self) -> list[tuple[int, str]]: ...
+    def text(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> typing.Any:
+        """
+        The JSON of a record of the last batch, as it was decoded.
+        """
+    def topics(self) -> list[str]: ...
+
+class KafkaProducer:
+    """
+    Sends records to Kafka topics.
+    """
+    def __init__(
+        self,
+        *,
+        settings: collections.abc.Sequence[tuple[str, str]],
+        properties: collections.abc.Sequence[tuple[str, str]],
+        brokers: str,
+        token: typing.Any,
     ) -> None: ...
-    def put(self, name: str, value: bytes) -> None: ...
-    def start_over(self) -> None:
+    def close(self) -> None:
         """
-        Forgets all state, and failures, before what comes next.
+        Gives up what was not delivered.
         """
-    def take_outcomes(self) -> list:
+    def counts(self) -> dict: ...
+    def flush(self) -> None:
         """
-        (id, what failed or None, seconds, bytes) of checkpoints since the last call.
+        Waits until all that was sent is acknowledged.
         """
-    def wait(self) -> None:
-        """
-        Until all is done that was asked for.
-        """
-    @property
-    def pending_bytes(self) -> int: ...
+    def open(self, patience_ms: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: collections.abc.Sequence[tuple[str, bytes | None]],
+    ) -> None: ...
+    def send_panes(
+        self, topic: str, panes: Panes, headers: collections.abc.Sequence[tuple[str, bytes | None]]
+    ) -> None: ...
+    def take_log(self) -> list[tuple[int, str]]: ...
 
 class ArrowReader:
     """
@@ -341,12 +338,6 @@ class Pipeline:
     ) -> None: ...
     def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def begin_store(
-        self, id: typing.SupportsInt | typing.SupportsIndex, prefix: str, writer: CheckpointWriter
-    ) -> None:
-        """
-        Starts a checkpoint of the state as it is now.
-        """
     def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
     def counts(self) -> dict: ...
     def delays(self) -> list:
@@ -366,13 +357,13 @@ class Pipeline:
         """
         Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
         """
-    def forget_stored(self) -> None:
-        """
-        A checkpoint has failed: the next one has everything.
-        """
     def handed_on(self) -> list:
         """
         (input index, event time, watermark before, watermark after, what is computed of it) of the records of the last push that go on.
+        """
+    def kafka_malformed(self) -> list:
+        """
+        (place among the input records of the last Kafka batch, why), where records are kept.
         """
     def left_out(self) -> list[int]:
         """
@@ -403,6 +394,17 @@ class Pipeline:
         """
         Takes the next batch; False at the end of the stream.
         """
+    def read_kafka(
+        self,
+        consumer: KafkaConsumer,
+        max_records: typing.SupportsInt | typing.SupportsIndex,
+        batch_records: typing.SupportsInt | typing.SupportsIndex,
+        keeps: bool,
+        wait_ms: typing.SupportsInt | typing.SupportsIndex,
+    ) -> bool:
+        """
+        Takes the next records, none if there are none yet; False at the end of a bounded read.
+        """
     def read_ndjson(
         self, reader: NdjsonReader, max_records: typing.SupportsInt | typing.SupportsIndex = 16384
     ) -> bool:
@@ -411,18 +413,11 @@ class Pipeline:
         """
     def records_by_shard(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[int]: ...
     def restore(self, snapshot: bytes) -> None: ...
-    def restore_stored(self, prefix: str, backend: StateBackend) -> None: ...
     def snapshot(self) -> bytes: ...
-    def store(self, budget: typing.SupportsInt | typing.SupportsIndex, writer: CheckpointWriter) -> bool:
-        """
-        Hands about `budget` bytes more to the writer; whether that was all.
-        """
     def take_late(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list:
         """
         (position, input index, event time, watermark, key values, windows) since the last call.
         """
-    @property
-    def fingerprint(self) -> str: ...
     @property
     def live(self) -> tuple[int, int, int]:
         """
@@ -469,22 +464,12 @@ def assign_windows(
     The windows [start, end) that contain a time, earliest first.
     """
 
-def kill_point(name: str) -> None:
+def check_kafka_properties(of_producer: bool, properties: collections.abc.Sequence[tuple[str, str]]) -> None:
     """
-    Ends the process by SIGKILL if LLMOPT_STREAM_KILL_POINT names this step.
-    """
-
-def list_checkpoints(path: str) -> list:
-    """
-    (id, created, bytes, manifest, damage) of each checkpoint in a directory, in use or not.
+    ConfigurationError unless users may set all of them to these values.
     """
 
 def parse_iso8601(text: str) -> int | None:
     """
     Microseconds since the epoch of an ISO-8601 time, or None.
-    """
-
-def verify_checkpoint(path: str, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]:
-    """
-    What is damaged in a checkpoint, in use or not.
     """

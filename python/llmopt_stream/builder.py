@@ -16,6 +16,7 @@ from .columns import Column, Expression, condition_of, field_path
 from .error_policy import ErrorHandler
 from .errors import ConfigurationError
 from .executor import executor_of
+from .kafka import KafkaConfig, KafkaSource
 from .late import LateEventHandler
 from .limits import KeyLimit, Size, LEAST_MEMORY, size_bytes
 from .metrics import NINE, Metric, metric_of
@@ -77,6 +78,10 @@ class StreamPipelineBuilder(StreamOperators):
             )
         self._check_has_source("with_source")
         return self._but(source=source)
+
+    def with_kafka_source(self, config: KafkaConfig) -> StreamPipelineBuilder:
+        """Records from Kafka topics."""
+        return self.with_source(KafkaSource(config))
 
     def with_event_time(self, field: str, *, unit: str | None = None) -> StreamPipelineBuilder:
         """Which field says when a record happened. `unit` is that of a number: "s", "ms", "us" or "ns";

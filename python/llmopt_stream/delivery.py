@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,11 +32,12 @@ class Delivery:
         positions: Sequence[Any] | None = None,
     ) -> None:
         """With `positions`, sinks go on from there."""
+        self._plan = plan
         self._branches = plan.branches
         self._errors = None if plan.error_handler is None else plan.error_handler.sink
         self._opened: list[Sink] = []
         self._all: list[Sink] = []
-        for sink in self._sinks():
+        for sink in plan.sinks():
             if all(sink is not other for other in self._all):
                 self._all.append(sink)
         self._positions = positions
@@ -45,6 +46,7 @@ class Delivery:
     def __enter__(self) -> Self:
         try:
             for index, sink in enumerate(self._all):
+                sink.prepare(self._plan)
                 started = sink.open() if self._positions is None else sink.resume(self._positions[index])
                 self._outcomes.wait_for(started)
                 self._opened.append(sink)
@@ -52,15 +54,6 @@ class Delivery:
             self._close(failed=True)
             raise
         return self
-
-    def _sinks(self) -> Iterator[Sink]:
-        for branch in self._branches:
-            for stage in branch.stages:
-                yield from stage.sinks
-                if stage.side_output is not None:
-                    yield stage.side_output
-        if self._errors is not None:
-            yield self._errors
 
     def flush(self) -> None:
         """When it returns, everything handed out so far outlives a crash."""

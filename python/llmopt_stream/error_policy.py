@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import AggregationError, ConfigurationError, PipelineError
+from .errors import ConfigurationError, ProcessorError
 from .events import GroupingKey
 from .sinks import Sink
 from .units import Duration, duration_micros, duration_text
 from .windows import Window
+
+if TYPE_CHECKING:
+    from .kafka_record import KafkaRecord
 
 __all__ = ["ErrorEvent", "ErrorHandler", "ErrorPolicy"]
 
@@ -125,14 +128,16 @@ class ErrorHandler:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """A call of a user's aggregator or function that failed, after the last attempt."""
+    """A call of a user's aggregator or function that failed, after the last attempt; or a record of a Kafka topic
+    that could not be decoded.
+    """
 
-    error: AggregationError | PipelineError
+    error: ProcessorError
     """What the pipeline would have failed with; the user's own exception is its `__cause__`."""
     aggregator: str
-    """The name of the class, or of the function."""
+    """The name of the class, or of the function; of a record, of its source."""
     method: str
-    """Which of the methods it was."""
+    """Which of the methods it was; "decode" of a record."""
     key: GroupingKey
     windows: tuple[Window, ...]
     """Of a value, those that its record is in; of a result, the one that it is of."""
@@ -141,6 +146,13 @@ class ErrorEvent:
     position: int | None = None
     """The record's place in the input, from 0; None of results."""
     branch: str = ""
+    source: KafkaRecord | None = None
+    """The record as it lies in Kafka, where it comes from there."""
+
+    @property
+    def reason(self) -> str:
+        """What happened, in one line."""
+        return str(self.error)
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that it has as JSON."""

@@ -63,7 +63,12 @@ class CheckpointError(ProcessorError):
 
 
 class KafkaError(ProcessorError):
-    """The broker or its client failed."""
+    """The broker or its client failed; the message names operation, brokers and topic, and librdkafka's reason."""
+
+    code: str = ""
+    """librdkafka's name of the reason, such as _TRANSPORT or UNKNOWN_TOPIC_OR_PART."""
+    retriable: bool = False
+    """Whether the cause may pass by itself."""
 
 
 class SerializationError(ProcessorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .error_policy import ErrorEvent, ErrorHandler, ErrorPolicy
@@ -78,6 +78,23 @@ class Failures:
         self.counts[order[1]] += 1
         if self._keeps_events:
             self._events.append((order, event))
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether whole records are needed: what fails goes to a sink."""
+        return self._keeps_events
+
+    def hand_on(self, event: ErrorEvent, position: int) -> None:
+        """For the sink: a record that could not be used, which is counted where it was found."""
+        self._events.append(((position + 1, 0, 0, 0), event))
+
+    def name_sources(self, source_of: Callable[[int], Any]) -> None:
+        """Of the events that have none yet, the records in their source, by position; None: leave it."""
+        for at, (order, event) in enumerate(self._events):
+            if event.source is None and event.position is not None:
+                source = source_of(event.position)
+                if source is not None:
+                    self._events[at] = (order, replace(event, source=source))
 
     def take(self) -> list[ErrorEvent]:
         """The events since the last call, in the order of the input; of one record, branch by branch."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _core
 from ._optional import needs
 from .branches import GAP_FIELD
-from .errors import ConfigurationError, PipelineError, WindowAssignmentError
+from .error_policy import ErrorEvent
+from .errors import ConfigurationError, PipelineError, SerializationError, WindowAssignmentError
 from .events import GroupingKey
 from .exact_json import decode, encode
 from .explain import RecordExplanation
 from .failures import Failures
+from .kafka_record import KafkaRecord
 from .lateness import LatenessReport
 from .operators.flow import START, Flow, FlowWriter
 from .operators.per_record import Select
@@ -36,6 +39,9 @@ UNLIMITED = 2**31
 _LIST_BATCH = 4096
 _PIECES = "core/"
 """What the names of a checkpoint's pieces begin with."""
+
+_KAFKA_WAIT_MS = 100
+"""How long a step waits for the first record, and so stop() for the step."""
 
 
 class Step(Protocol):
@@ -354,6 +360,50 @@ class Intake:
             return more
 
         return step
+
+    def kafka(self, consumer: _core.KafkaConsumer, batch_records: int) -> Step:
+        """Takes the records of Kafka topics."""
+        if self._gap_of is not None:
+            raise ConfigurationError(
+                "with_session_window: gap: a callable needs whole records, which this source does not give; "
+                "use col(path), or IterableSource"
+            )
+        keeps = self.collects_late or self.failures.hands_on
+        consumer.set_keep_records(keeps)
+
+        def step(max_records: int = UNLIMITED) -> bool:
+            before = self.records_in if keeps else 0
+            more = self.core.read_kafka(consumer, max_records, batch_records, keeps, _KAFKA_WAIT_MS)
+            if keeps and more:
+                self._hand_out_kafka(consumer, before)
+            return more
+
+        return step
+
+    def _hand_out_kafka(self, consumer: _core.KafkaConsumer, before: int) -> None:
+        """Of the last batch, before which so many records came."""
+
+        def source_of(position: int) -> KafkaRecord | None:
+            said = consumer.record(position - before) if position >= before else None
+            if said is None:
+                return None
+            topic, partition, offset, timestamp_ms, key, headers, value = said
+            return KafkaRecord(topic, partition, offset, timestamp_ms, key, tuple(headers), value)
+
+        known = len(self.late)
+        self._hand_out(before, lambda _, index: json.loads(consumer.text(index)))
+        self.late[known:] = [replace(event, source=source_of(event.position)) for event in self.late[known:]]
+        if self.failures.hands_on:
+            for index, kind in self.core.kafka_malformed():
+                record = source_of(before + index)
+                error = SerializationError(f"record {record and record.place}: {kind}")
+                self.failures.hand_on(
+                    ErrorEvent(
+                        error, "KafkaSource", "decode", GroupingKey(), (), None, before + index, source=record
+                    ),
+                    before + index,
+                )
+            self.failures.name_sources(source_of)
 
     def _arrow(self, data: Any, partition: int) -> Step:
         if self._gap_of is not None or self._hand_on is not None:

@@ -47,7 +47,7 @@ class StreamPipeline:
     @property
     def metrics(self) -> dict[str, Any]:
         """The counters of the current or last run."""
-        return dict(self._counts)
+        return {**self._counts, **self._plan.connector_metrics()}
 
     @property
     def stopped(self) -> bool:

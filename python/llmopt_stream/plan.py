@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from .operators.operator import CoreStep, Operator
 from .operators.process import Process
 from .programs import fields_of, number_program
 from .schemas import types_of_event
+from .sinks import Sink
 from .sources import Source
 from .state import StateBackend
 from .units import duration_text
@@ -194,6 +195,28 @@ class Plan:
             # The rest is for what is around it: the backend's memory, batches, checkpoints on their way.
             core.use_spill(self.state_backend.core, self.memory_limit // 2, spills_to)
         return core
+
+    def sinks(self) -> Iterator[Sink]:
+        """Every sink: of results, of late records, of errors."""
+        for branch in self.branches:
+            for stage in branch.stages:
+                yield from stage.sinks
+                if stage.side_output is not None:
+                    yield stage.side_output
+        if self.error_handler is not None and self.error_handler.sink is not None:
+            yield self.error_handler.sink
+
+    def connector_metrics(self) -> dict[str, Any]:
+        """What sources and sinks count themselves; numbers of the same name are added up."""
+        merged: dict[str, dict[str, Any]] = {}
+        sources = [plan.source for plan in self.source_plans() if plan.source is not None]
+        connectors: list[Source | Sink] = [*sources, *self.sinks()]
+        for connector in {id(each): each for each in connectors}.values():
+            for name, counts in connector.metrics().items():
+                own = merged.setdefault(name, {})
+                for each, value in counts.items():
+                    own[each] = own[each] + value if each in own and not isinstance(value, dict) else value
+        return merged
 
     def source_plans(self) -> list[Plan]:
         """The plans that read a source of their own: this one, or its inputs'."""

@@ -122,6 +122,11 @@ class ResultTable:
         self.summary = summary
         """Where the records went, malformed and late ones too; None where the table is a part of a run."""
 
+    @property
+    def panes(self) -> _core.Panes:
+        """As the core has them."""
+        return self._panes
+
     def __len__(self) -> int:
         return len(self._panes)
 

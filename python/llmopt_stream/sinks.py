@@ -12,6 +12,7 @@ from .watermarks import LateEvent
 
 if TYPE_CHECKING:
     from .error_policy import ErrorEvent
+    from .plan import Plan
 
 __all__ = ["Batch", "CallbackSink", "CollectSink", "ConsoleSink", "Sink"]
 
@@ -26,6 +27,9 @@ class Sink:
     Results are AggregationResults, a batch of them a ResultTable. As the side output of a LateEventHandler
     a sink takes LateEvents in the same way, a batch of them as a list; as that of an ErrorHandler, ErrorEvents.
     """
+
+    def prepare(self, plan: Plan) -> None:
+        """Called before open() with the plan of the pipeline that it is in."""
 
     def open(self) -> Any:
         """Called once before the first result."""
@@ -68,6 +72,10 @@ class Sink:
     def abort(self) -> Any:
         """Called instead of close() when the run failed; the same unless overridden."""
         return self.close()
+
+    def metrics(self) -> dict[str, Any]:
+        """What it counts itself, under a name of its own; of the current or last run."""
+        return {}
 
     def __str__(self) -> str:
         return type(self).__name__

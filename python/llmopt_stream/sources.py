@@ -59,6 +59,10 @@ class Source:
     def checkpointed(self, position: Any) -> None:
         """A checkpoint that starts at this position is durable: nothing before it is read again."""
 
+    def metrics(self) -> dict[str, Any]:
+        """What it counts itself, under a name of its own; of the current or last run."""
+        return {}
+
     def close(self) -> None:
         """Called once after a run."""
 

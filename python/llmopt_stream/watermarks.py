@@ -11,12 +11,15 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import total_ordering
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError, ProcessorError, WatermarkError
 from .events import GroupingKey
 from .units import Duration, Time, duration_micros, duration_text, time_micros, to_datetime
 from .windows import Window
+
+if TYPE_CHECKING:
+    from .kafka_record import KafkaRecord
 
 __all__ = [
     "BoundedOutOfOrdernessWatermark",
@@ -319,6 +322,13 @@ class LateEvent:
     """How many records came before it."""
     branch: str = ""
     """The branch that it came too late for, where there are several."""
+    source: KafkaRecord | None = None
+    """The record as it lies in Kafka, where it comes from there."""
+
+    @property
+    def reason(self) -> str:
+        """What happened, in one line."""
+        return f"late by {self.lateness.total_seconds():g} s, under the watermark {self.watermark.timestamp.isoformat()}"
 
     def to_dict(self) -> dict[str, Any]:
         """The shape that late events have as JSON; `lateness` in seconds."""

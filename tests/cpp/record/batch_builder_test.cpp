@@ -377,5 +377,25 @@ TEST(BatchBuilder, TellsOfANumberThatDoesNotFitAnUndeclaredIntegerColumn) {
     EXPECT_EQ(unfit_column(true, 2.5), std::nullopt);
 }
 
+TEST(BatchBuilder, RecordsThatDoNotSayTheirTimeHaveTheDefaultOneWhereThereIsOne) {
+    BatchBuilder builder(schema(TimeUnit::kMicrosecond, {}, {}));
+    builder.set_default_time(kNow + 1);
+    builder.begin_record();
+    EXPECT_EQ(builder.end_record(), Malformed::kNone);
+    builder.begin_record();
+    EXPECT_EQ(builder.set_time_null(), Malformed::kNone);
+    EXPECT_EQ(builder.end_record(), Malformed::kNone);
+    builder.begin_record();
+    EXPECT_EQ(builder.set_time(kNow), Malformed::kNone);
+    EXPECT_EQ(builder.end_record(), Malformed::kNone);
+    builder.set_default_time(std::nullopt);
+    builder.begin_record();
+    EXPECT_EQ(builder.set_time_null(), Malformed::kTimeMissing);
+    EXPECT_EQ(builder.end_record(), Malformed::kTimeMissing);
+    const RecordBatch batch = builder.batch();
+    EXPECT_EQ(std::vector<Timestamp>(batch.event_time.begin(), batch.event_time.end()),
+              (std::vector<Timestamp>{kNow + 1, kNow + 1, kNow}));
+}
+
 }  // namespace
 }  // namespace llmopt_stream

@@ -105,6 +105,38 @@ TEST(WatermarkTracker, GivenWatermarksNeverGoBack) {
     EXPECT_EQ(watermarks, (std::vector<Timestamp>{7, 7}));
 }
 
+TEST(WatermarkTracker, PartitionsThatAreSetHoldItBackBeforeTheirFirstRecord) {
+    WatermarkTracker tracker({.max_out_of_orderness = 0});
+    tracker.set_partitions(std::vector<std::uint32_t>{0, 1}, 0);
+    EXPECT_EQ(after(tracker, {10, 20}, 0), (std::vector<Timestamp>{kMinTimestamp, kMinTimestamp}));
+    EXPECT_EQ(after(tracker, {5}, 1), (std::vector<Timestamp>{5}));
+}
+
+TEST(WatermarkTracker, PartitionsThatAreTakenAwayNoLongerHoldItBackAndThoseThatStayGoOn) {
+    WatermarkTracker tracker({.max_out_of_orderness = 0});
+    tracker.set_partitions(std::vector<std::uint32_t>{0, 1}, 0);
+    after(tracker, {30}, 0);
+    tracker.set_partitions(std::vector<std::uint32_t>{0, 2}, 0);
+    EXPECT_EQ(after(tracker, {7}, 2), (std::vector<Timestamp>{7}));
+    tracker.set_partitions(std::vector<std::uint32_t>{0}, 0);
+    EXPECT_EQ(after(tracker, {10}, 0), (std::vector<Timestamp>{30}));
+}
+
+TEST(WatermarkTracker, APartitionThatIsSetIsIdleAfterTheTimeoutUnlessItIsKeptActive) {
+    const std::vector<std::uint32_t> both = {0, 1};
+    for (const bool kept : {false, true}) {
+        WatermarkTracker tracker({.max_out_of_orderness = 0, .idle_timeout = 100});
+        tracker.set_partitions(both, 1'000);
+        if (kept) {
+            tracker.keep_active(std::vector<std::uint32_t>{1, 7}, 1'001);
+        }
+        EXPECT_EQ(after(tracker, {10}, 0, 1'099), (std::vector<Timestamp>{kMinTimestamp}));
+        EXPECT_EQ(after(tracker, {10}, 0, 1'100),
+                  (std::vector<Timestamp>{kept ? kMinTimestamp : Timestamp{10}}));
+        EXPECT_EQ(after(tracker, {10}, 0, 1'101), (std::vector<Timestamp>{10}));
+    }
+}
+
 TEST(WatermarkTracker, DecodeRestoresWhatEncodeWrote) {
     WatermarkTracker tracker({.max_out_of_orderness = 0});
     after(tracker, {10}, 0);

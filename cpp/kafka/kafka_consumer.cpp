@@ -1,0 +1,640 @@
+#include "kafka/kafka_consumer.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <regex>
+#include <utility>
+
+namespace llmopt_stream {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr milliseconds kNoWait{0};
+constexpr milliseconds kCloseDeadline{10'000};
+constexpr milliseconds kCommitDeadline{5'000};
+constexpr milliseconds kNewTopicDelay{2'000};
+constexpr int kRequestMs = 5'000;
+constexpr int kWarning = 4;
+
+// The cooperative protocol commits wrong offsets before.
+constexpr int kSoundCooperativeVersion = 0x020A0000;
+
+KafkaClientSettings with_assignor(KafkaClientSettings client) {
+    const bool cooperative = rd_kafka_version() >= kSoundCooperativeVersion;
+    client.settings.emplace_back("partition.assignment.strategy",
+                                 cooperative ? "cooperative-sticky" : "range");
+    return client;
+}
+
+std::string name_of(const std::string& topic, std::int32_t partition) {
+    return topic + "[" + std::to_string(partition) + "]";
+}
+
+KafkaHandle<rd_kafka_topic_partition_list_t> empty_list() {
+    return KafkaHandle<rd_kafka_topic_partition_list_t>(rd_kafka_topic_partition_list_new(8));
+}
+
+/// Errors that the client overcomes by itself.
+bool is_passing(rd_kafka_resp_err_t error) {
+    return is_retriable(error) || error == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED ||
+           error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+           error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+}
+
+/// The topics of `wanted`, whose patterns begin with "^", that exist.
+std::vector<std::pair<std::string, std::int32_t>> matching(
+    const std::vector<std::string>& wanted,
+    const std::vector<std::pair<std::string, std::int32_t>>& existing) {
+    std::vector<std::pair<std::string, std::int32_t>> topics;
+    for (const auto& topic : existing) {
+        const bool matches = std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
+            return name.starts_with('^')
+                       ? std::regex_search(topic.first, std::regex(name, std::regex::extended))
+                       : name == topic.first;
+        });
+        if (matches) {
+            topics.push_back(topic);
+        }
+    }
+    std::sort(topics.begin(), topics.end());
+    return topics;
+}
+
+}  // namespace
+
+KafkaConsumer::KafkaConsumer(const KafkaConsumerSettings& settings)
+    : KafkaClient(KafkaRole::kConsumer, {with_assignor(settings.client).settings, settings.client.of_user,
+                                         settings.client.brokers, settings.client.token}),
+      settings_(settings) {}
+
+KafkaConsumer::~KafkaConsumer() { close(); }
+
+void KafkaConsumer::seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets) {
+    const std::lock_guard lock(mutex_);
+    partitions_.seek(topics, offsets);
+}
+
+void KafkaConsumer::open() {
+    const std::lock_guard lock(mutex_);
+    const auto existing = topics_existing();
+    if (const rd_kafka_resp_err_t error = rd_kafka_poll_set_consumer(handle())) {
+        throw kafka_failure("Kafka " + brokers(), error);
+    }
+    polled_at_ = Clock::now();
+    if (settings_.until_end) {
+        assign_until_end(matching(settings_.topics, existing));
+        return;
+    }
+    const List topics = empty_list();
+    for (const std::string& topic : settings_.topics) {
+        rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+    }
+    if (const rd_kafka_resp_err_t error = rd_kafka_subscribe(handle(), topics.get())) {
+        throw kafka_failure("subscribe at " + brokers(), error);
+    }
+    subscribed_ = true;
+    keeper_ = std::thread([this] { keep_alive(); });
+}
+
+std::vector<std::pair<std::string, std::int32_t>> KafkaConsumer::topics_existing() {
+    // A broker that has just started may not have heard of all topics yet.
+    const Clock::time_point until = Clock::now() + std::min(settings_.patience, kNewTopicDelay);
+    while (true) {
+        auto existing = KafkaClient::topics(settings_.patience);
+        const auto missing =
+            std::find_if(settings_.topics.begin(), settings_.topics.end(), [&](const std::string& name) {
+                return !name.starts_with('^') &&
+                       std::none_of(existing.begin(), existing.end(), [&](const auto& topic) {
+                           return topic.first == name && topic.second > 0;
+                       });
+            });
+        if (missing == settings_.topics.end()) {
+            return existing;
+        }
+        if (Clock::now() >= until) {
+            throw kafka_failure(
+                "Kafka " + brokers() + ": topic '" + *missing + "' does not exist, or may not be read",
+                RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+        }
+        std::this_thread::sleep_for(milliseconds(200));
+    }
+}
+
+void KafkaConsumer::assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing) {
+    const List list = empty_list();
+    for (const auto& [topic, partitions] : existing) {
+        for (std::int32_t partition = 0; partition < partitions; ++partition) {
+            rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
+        }
+    }
+    counts_.rebalances = 1;
+    look_up_starts(list.get());
+    const List unfinished = empty_list();
+    for (int at = 0; at < list->cnt; ++at) {
+        Partition& partition = partitions_(list->elems[at].topic, list->elems[at].partition);
+        partition.assigned = partition.fetching = partition.known = true;
+        partition.next = list->elems[at].offset;
+        partition.end = bounds_of(partition).second;
+        if (!partition.finished()) {
+            rd_kafka_topic_partition_list_add(unfinished.get(), partition.topic.c_str(), partition.index)
+                ->offset = partition.next;
+        }
+    }
+    if (const rd_kafka_resp_err_t error = rd_kafka_assign(handle(), unfinished.get())) {
+        throw kafka_failure("assign partitions of " + brokers(), error);
+    }
+    partitions_changed_ = true;
+}
+
+// Rebalances: called within a poll, so under the lock ----------------------------------------------------
+
+void KafkaConsumer::on_rebalance(rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t* partitions) {
+    try {
+        if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+            assign(partitions);
+        } else {
+            revoke(*partitions);
+        }
+    } catch (const KafkaFailure& failure) {
+        failure_ = failure;
+        rd_kafka_assign(handle(), nullptr);
+    }
+}
+
+void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
+    if (closing_) {
+        rd_kafka_assign(handle(), nullptr);
+        return;
+    }
+    ++counts_.rebalances;
+    look_up_starts(partitions);
+    partitions_.for_each_assigned([](Partition& each) { each.assigned = each.fetching; });
+    for (int at = 0; at < partitions->cnt; ++at) {
+        Partition& partition = partitions_(partitions->elems[at].topic, partitions->elems[at].partition);
+        partition.assigned = partition.fetching = partition.known = true;
+        partition.at_end = false;
+        partition.next = partitions->elems[at].offset;
+    }
+    partitions_changed_ = true;
+    const bool cooperative = std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0;
+    if (cooperative) {
+        const KafkaHandle<rd_kafka_error_t> error(rd_kafka_incremental_assign(handle(), partitions));
+        if (error != nullptr) {
+            throw kafka_failure("assign partitions of " + brokers(), rd_kafka_error_code(error.get()),
+                                rd_kafka_error_string(error.get()));
+        }
+    } else if (const rd_kafka_resp_err_t error = rd_kafka_assign(handle(), partitions)) {
+        throw kafka_failure("assign partitions of " + brokers(), error);
+    }
+    if (paused_) {
+        set_paused(true);  // which does not outlast an assignment
+    }
+}
+
+void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
+    for (int at = 0; at < partitions.cnt; ++at) {
+        if (Partition* const partition =
+                partitions_.find(partitions.elems[at].topic, partitions.elems[at].partition)) {
+            partition->fetching = false;
+        }
+    }
+    if (pending_ != nullptr && !partition_of(*pending_)->fetching) {
+        pending_.reset();
+    }
+    if (std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0) {
+        const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
+    } else {
+        rd_kafka_assign(handle(), nullptr);
+    }
+}
+
+void KafkaConsumer::look_up_starts(rd_kafka_topic_partition_list_t* partitions) {
+    if (partitions->cnt == 0) {
+        return;
+    }
+    rd_kafka_topic_partition_list_sort(partitions, nullptr, nullptr);
+    const Clock::time_point until = Clock::now() + settings_.patience;
+    while (const rd_kafka_resp_err_t error = rd_kafka_committed(handle(), partitions, kRequestMs)) {
+        if (!is_retriable(error) || Clock::now() >= until) {
+            throw kafka_failure("committed offsets of " + brokers(), error);
+        }
+        std::this_thread::sleep_for(milliseconds(100));
+    }
+    for (int at = 0; at < partitions->cnt; ++at) {
+        rd_kafka_topic_partition_t& each = partitions->elems[at];
+        if (each.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            throw kafka_failure("committed offset of " + name_of(each.topic, each.partition), each.err);
+        }
+        each.offset = start_of(partitions_(each.topic, each.partition), each.offset);
+    }
+}
+
+std::int64_t KafkaConsumer::start_of(Partition& partition, std::int64_t committed) {
+    if (partition.next != KafkaPartitions::kUnknown && partition.known) {
+        // It comes back: what was handed out meanwhile is not read again, whoever else had it.
+        return std::max(partition.next, committed);
+    }
+    const auto [first, end] = bounds_of(partition);
+    std::int64_t start = committed;
+    if (partition.next != KafkaPartitions::kUnknown) {
+        start = partition.next;
+    } else if (counts_.rebalances == 1 || committed < 0) {
+        // Later on, a partition that others have read goes on where they were.
+        switch (settings_.start.kind) {
+            case KafkaStart::Kind::kCommitted: break;
+            case KafkaStart::Kind::kEarliest: return first;
+            case KafkaStart::Kind::kLatest: return end;
+            case KafkaStart::Kind::kTime: {
+                const std::int64_t offset = offset_at(partition, settings_.start.time_ms);
+                return offset < 0 ? end : offset;
+            }
+        }
+    }
+    if (start >= first && start <= end) {
+        return start;
+    }
+    const std::string name = name_of(partition.topic, partition.index);
+    const std::string there =
+        "there are offsets " + std::to_string(first) + " to " + std::to_string(end) + " (exclusive)";
+    if (settings_.reset == OffsetReset::kNone) {
+        throw kafka_failure(
+            name + " of " + brokers() + ": " +
+                (start < 0 ? "no committed offset" : "offset " + std::to_string(start) + " is gone") + ", " +
+                there + "; auto_offset_reset says whether to go on at \"earliest\" or \"latest\"",
+            start < 0 ? RD_KAFKA_RESP_ERR__NO_OFFSET : RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    }
+    const std::int64_t reset = settings_.reset == OffsetReset::kEarliest ? first : end;
+    if (start >= 0) {
+        counts_.lost_offsets += static_cast<std::uint64_t>(std::max<std::int64_t>(0, first - start));
+        log(kWarning, name + ": offset " + std::to_string(start) + " is gone, " + there + "; going on at " +
+                          std::to_string(reset));
+    }
+    return reset;
+}
+
+std::pair<std::int64_t, std::int64_t> KafkaConsumer::bounds_of(const Partition& partition) {
+    const Clock::time_point until = Clock::now() + settings_.patience;
+    while (true) {
+        std::int64_t first = 0;
+        std::int64_t end = 0;
+        const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+            handle(), partition.topic.c_str(), partition.index, &first, &end, kRequestMs);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return {first, end};
+        }
+        if (!is_retriable(error) || Clock::now() >= until) {
+            throw kafka_failure(
+                "offsets of " + name_of(partition.topic, partition.index) + " at " + brokers(), error);
+        }
+        std::this_thread::sleep_for(milliseconds(100));
+    }
+}
+
+std::int64_t KafkaConsumer::offset_at(const Partition& partition, std::int64_t time_ms) {
+    const List list = empty_list();
+    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index)->offset = time_ms;
+    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(handle(), list.get(), kRequestMs);
+    error = error == RD_KAFKA_RESP_ERR_NO_ERROR ? list->elems[0].err : error;
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        throw kafka_failure("offset of a time in " + name_of(partition.topic, partition.index), error);
+    }
+    return list->elems[0].offset;
+}
+
+// Reading ----------------------------------------------------------------------------------------------
+
+KafkaConsumer::Message KafkaConsumer::poll(milliseconds wait) {
+    return Message(rd_kafka_consumer_poll(handle(), static_cast<int>(wait.count())));
+}
+
+KafkaConsumer::Partition* KafkaConsumer::partition_of(const rd_kafka_message_t& message) {
+    if (message.rkt == recent_topic_ && recent_partition_ != nullptr &&
+        recent_partition_->index == message.partition) {
+        return recent_partition_;
+    }
+    recent_topic_ = message.rkt;
+    recent_partition_ = partitions_.find(rd_kafka_topic_name(message.rkt), message.partition);
+    return recent_partition_;
+}
+
+void KafkaConsumer::finish(Partition& partition) {
+    partition.next = std::max(partition.next, partition.end);
+    partitions_changed_ = true;
+    const List list = empty_list();
+    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index);
+    rd_kafka_pause_partitions(handle(), list.get());
+}
+
+KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
+    // Looking at the clock for each record would cost as much as taking it.
+    const Clock::time_point until = wait == kNoWait ? Clock::time_point{} : Clock::now() + wait;
+    while (true) {
+        Message message;
+        if (!held_.empty()) {
+            message = std::move(held_.front());
+            held_.pop_front();
+        } else {
+            message = poll(wait);
+        }
+        if (message == nullptr || failure_) {
+            return nullptr;
+        }
+        Partition* const partition = message->rkt == nullptr ? nullptr : partition_of(*message);
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && partition != nullptr) {
+            partition->at_end = true;
+            // Records of transactions' own have offsets too, and nobody sees them.
+            partition->next = std::max(partition->next, message->offset);
+            if (partition->finished()) {
+                finish(*partition);
+            }
+        } else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            refuse_event(*message);
+        } else if (partition != nullptr && partition->fetching) {
+            if (message->offset >= partition->end) {
+                finish(*partition);
+            } else if (message->offset < partition->next) {
+                ++counts_.repeats_dropped;
+            } else {
+                return message;
+            }
+        }
+        if (partitions_.all_finished() && settings_.until_end) {
+            return nullptr;
+        }
+        if (wait != kNoWait) {
+            wait = std::max(kNoWait, std::chrono::duration_cast<milliseconds>(until - Clock::now()));
+        }
+    }
+}
+
+void KafkaConsumer::refuse_event(const rd_kafka_message_t& message) {
+    const std::string where =
+        message.rkt == nullptr
+            ? brokers()
+            : name_of(rd_kafka_topic_name(message.rkt), message.partition) + " at " + brokers();
+    const KafkaFailure failure =
+        kafka_failure("read " + where, message.err, rd_kafka_message_errstr(&message));
+    if (!is_passing(message.err)) {
+        throw failure;
+    }
+    log(kWarning, failure.what());
+}
+
+bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records,
+                         milliseconds wait) {
+    const std::lock_guard lock(mutex_);
+    builder.clear();
+    kept_.clear();
+    rejected_.clear();
+    polled_at_ = Clock::now();
+    store_handed_out();
+    if (paused_) {
+        set_paused(false);
+    }
+    if (pending_ == nullptr) {
+        pending_ = next_record(wait);
+    }
+    refuse_if_hopeless();
+    if (failure_) {
+        throw *failure_;
+    }
+    if (std::exchange(partitions_changed_, false)) {
+        changed_before_batch_ = partitions_.live_numbers();
+    }
+    if (pending_ == nullptr) {
+        return !settings_.until_end || !partitions_.all_finished();
+    }
+    Partition& partition = *partition_of(*pending_);
+    partition_ = partition.number;
+    while (pending_ != nullptr && partition_of(*pending_) == &partition && !partitions_changed_) {
+        partition.next = pending_->offset + 1;
+        partition.at_end = false;
+        decode(std::move(pending_), decoder, builder);
+        if (partition.finished()) {
+            finish(partition);
+        }
+        pending_ = next_record(kNoWait);
+        if (builder.input_records() >= max_records) {
+            break;
+        }
+    }
+    return true;
+}
+
+void KafkaConsumer::decode(Message message, JsonDecoder& decoder, BatchBuilder& builder) {
+    ++counts_.records;
+    counts_.bytes += message->len;
+    rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    const std::int64_t time_ms = rd_kafka_message_timestamp(message.get(), &kind);
+    builder.set_default_time(kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? std::nullopt
+                                                                      : std::optional(time_ms * 1000));
+    Malformed why = Malformed::kNone;
+    if (message->payload == nullptr) {
+        ++counts_.tombstones;
+        why = Malformed::kTombstone;
+    } else if (message->len > decoder.max_record_bytes()) {
+        why = Malformed::kTooLarge;
+    }
+    if (why != Malformed::kNone) {
+        builder.begin_record();
+        builder.reject(why);
+    } else {
+        std::string_view json(static_cast<const char*>(message->payload), message->len);
+        const std::string enveloped = settings_.cloud_events ? envelope_.structured(*message) : std::string();
+        json = enveloped.empty() ? json : enveloped;
+        if (buffer_.size() < json.size() + 1 + kJsonPadding) {
+            buffer_.resize(2 * json.size() + 1 + kJsonPadding);
+        }
+        json.copy(buffer_.data(), json.size());
+        buffer_[json.size()] = '\n';
+        // Records that are kept are decoded the slower way, which says what became of them.
+        const bool is_line = !keep_records_ && std::memchr(buffer_.data(), '\n', json.size()) == nullptr;
+        if (!is_line ||
+            decoder.decode_expected({buffer_.data(), json.size() + 1}, builder) == JsonDecoder::kUnexpected) {
+            why = decoder.decode({buffer_.data(), json.size()}, builder);
+        }
+    }
+    if (keep_records_) {
+        if (why != Malformed::kNone) {
+            rejected_.emplace_back(static_cast<std::uint32_t>(builder.input_records() - 1), why);
+        }
+        kept_.push_back(std::move(message));
+    }
+}
+
+std::optional<std::vector<std::uint32_t>> KafkaConsumer::take_partitions() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(changed_before_batch_, std::nullopt);
+}
+
+std::vector<std::uint32_t> KafkaConsumer::partitions_behind() const {
+    const std::lock_guard lock(mutex_);
+    return partitions_.behind_numbers();
+}
+
+const rd_kafka_message_t* KafkaConsumer::record(std::size_t input_index) const noexcept {
+    return input_index < kept_.size() ? kept_[input_index].get() : nullptr;
+}
+
+std::string KafkaConsumer::text(const rd_kafka_message_t& message) const {
+    const std::string enveloped = settings_.cloud_events ? envelope_.structured(message) : std::string();
+    return enveloped.empty() ? std::string(static_cast<const char*>(message.payload), message.len)
+                             : enveloped;
+}
+
+// Keeping the membership of the group ------------------------------------------------------------------
+
+void KafkaConsumer::keep_alive() {
+    std::unique_lock lock(mutex_);
+    while (!closing_) {
+        closing_changed_.wait_for(lock, milliseconds(500));
+        if (closing_ || (!paused_ && Clock::now() - polled_at_ < settings_.max_poll_interval / 3)) {
+            continue;
+        }
+        if (!paused_) {
+            set_paused(true);
+        }
+        while (Message message = poll(kNoWait)) {
+            held_.push_back(std::move(message));
+        }
+    }
+}
+
+void KafkaConsumer::set_paused(bool paused) {
+    paused_ = paused;
+    const List list = empty_list();
+    partitions_.for_each_assigned([&](const Partition& each) {
+        if (each.fetching && !each.finished()) {
+            rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index);
+        }
+    });
+    if (paused) {
+        rd_kafka_pause_partitions(handle(), list.get());
+    } else {
+        rd_kafka_resume_partitions(handle(), list.get());
+    }
+}
+
+// Positions --------------------------------------------------------------------------------------------
+
+std::vector<std::string> KafkaConsumer::topics() const {
+    const std::lock_guard lock(mutex_);
+    return partitions_.topics();
+}
+
+std::vector<KafkaOffset> KafkaConsumer::positions() const {
+    const std::lock_guard lock(mutex_);
+    return partitions_.positions();
+}
+
+void KafkaConsumer::store_handed_out() {
+    if (!settings_.auto_commit || !subscribed_) {
+        return;
+    }
+    const List list = empty_list();
+    partitions_.for_each_assigned([&](const Partition& each) {
+        if (each.fetching) {
+            rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index)->offset = each.next;
+        }
+    });
+    rd_kafka_offsets_store(handle(), list.get());
+}
+
+void KafkaConsumer::commit(const std::vector<KafkaOffset>& offsets) {
+    const std::lock_guard lock(mutex_);
+    const List list = empty_list();
+    for (const KafkaOffset& offset : offsets) {
+        const Partition* const partition = partitions_.find(offset.topic.c_str(), offset.partition);
+        if (partition != nullptr && partition->fetching) {
+            rd_kafka_topic_partition_list_add(list.get(), offset.topic.c_str(), offset.partition)->offset =
+                offset.next_offset;
+        }
+    }
+    if (list->cnt == 0 || handle() == nullptr) {
+        return;
+    }
+    if (const rd_kafka_resp_err_t error = rd_kafka_commit(handle(), list.get(), 1)) {
+        ++counts_.commit_failures;
+        log(kWarning, kafka_failure("commit at " + brokers(), error).what());
+        return;
+    }
+    ++commits_under_way_;
+}
+
+void KafkaConsumer::on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions) {
+    if (error == RD_KAFKA_RESP_ERR__NO_OFFSET) {
+        return;  // nothing was new
+    }
+    commits_under_way_ = std::max(0, commits_under_way_ - 1);
+    for (int at = 0; partitions != nullptr && at < partitions->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR;
+         ++at) {
+        error = partitions->elems[at].err;
+    }
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ++counts_.commits;
+    } else {
+        // The next checkpoint commits again; until then a restart would read more than it needs to.
+        ++counts_.commit_failures;
+        log(kWarning, kafka_failure("commit at " + brokers(), error).what());
+    }
+}
+
+KafkaConsumerCounts KafkaConsumer::counts() const {
+    const std::lock_guard lock(mutex_);
+    return counts_;
+}
+
+std::vector<std::pair<KafkaOffset, std::int64_t>> KafkaConsumer::lag() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::pair<KafkaOffset, std::int64_t>> lags;
+    for (KafkaOffset& at : partitions_.positions()) {
+        std::int64_t first = 0;
+        std::int64_t end = 0;
+        if (handle() != nullptr &&
+            rd_kafka_get_watermark_offsets(handle(), at.topic.c_str(), at.partition, &first, &end) ==
+                RD_KAFKA_RESP_ERR_NO_ERROR &&
+            end >= 0) {
+            const std::int64_t lag = std::max<std::int64_t>(0, end - at.next_offset);
+            lags.emplace_back(std::move(at), lag);
+        }
+    }
+    return lags;
+}
+
+void KafkaConsumer::close() noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        closing_ = true;
+    }
+    closing_changed_.notify_all();
+    if (keeper_.joinable()) {
+        keeper_.join();
+    }
+    const std::lock_guard lock(mutex_);
+    if (handle() == nullptr) {
+        return;
+    }
+    store_handed_out();
+    pending_.reset();
+    held_.clear();
+    kept_.clear();
+    const Clock::time_point commits_until = Clock::now() + kCommitDeadline;
+    while (commits_under_way_ > 0 && Clock::now() < commits_until) {
+        static_cast<void>(poll(milliseconds(50)));
+    }
+    if (subscribed_) {
+        const KafkaHandle<rd_kafka_queue_t> events(rd_kafka_queue_new(handle()));
+        const KafkaHandle<rd_kafka_error_t> error(rd_kafka_consumer_close_queue(handle(), events.get()));
+        const Clock::time_point until = Clock::now() + kCloseDeadline;
+        while (error == nullptr && rd_kafka_consumer_closed(handle()) == 0 && Clock::now() < until) {
+            const Message ignored(rd_kafka_consume_queue(events.get(), 50));
+        }
+    }
+    destroy();
+}
+
+}  // namespace llmopt_stream

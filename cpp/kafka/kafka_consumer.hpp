@@ -1,0 +1,181 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "kafka/cloud_event_headers.hpp"
+#include "kafka/kafka_client.hpp"
+#include "kafka/kafka_partitions.hpp"
+#include "record/batch_builder.hpp"
+#include "source/json_decoder.hpp"
+
+namespace llmopt_stream {
+
+/// Where partitions start that no position names.
+struct KafkaStart {
+    enum class Kind : std::uint8_t { kCommitted, kEarliest, kLatest, kTime };
+    Kind kind = Kind::kCommitted;
+    /// Of kTime: at the first record that is not earlier.
+    std::int64_t time_ms = 0;
+};
+
+/// Where there is no committed offset, or the broker no longer has that record.
+enum class OffsetReset : std::uint8_t { kEarliest, kLatest, kNone };
+
+struct KafkaConsumerSettings {
+    KafkaClientSettings client;
+    /// Names, and patterns that begin with "^".
+    std::vector<std::string> topics;
+    KafkaStart start;
+    OffsetReset reset = OffsetReset::kEarliest;
+    /// Reads up to what is there at open(), outside of the group's rebalancing.
+    bool until_end = false;
+    /// Puts the attributes of CloudEvents in binary mode around the payload.
+    bool cloud_events = false;
+    /// Commits what was handed out, by the clock.
+    bool auto_commit = false;
+    std::chrono::milliseconds patience{30'000};
+    std::chrono::milliseconds max_poll_interval{300'000};
+};
+
+struct KafkaConsumerCounts {
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t tombstones = 0;
+    std::uint64_t repeats_dropped = 0;
+    std::uint64_t rebalances = 0;
+    std::uint64_t commits = 0;
+    std::uint64_t commit_failures = 0;
+    /// Records that retention or a new topic of the same name took before they were read.
+    std::uint64_t lost_offsets = 0;
+};
+
+/// Reads the records of Kafka topics as batches of one partition each, in the order of their arrival.
+///
+/// Every offset is explicit: whatever a position, the group or the settings say about the start is looked up
+/// when a partition is assigned, so that a partition without records has a position too. What librdkafka
+/// hands out twice (after a rebalance, or while it validates offsets) is dropped.
+///
+/// One thread reads. While it is away for long, at work in a sink say, another one pauses the partitions and
+/// keeps the membership of the group. positions(), commit(), counts() and lag() may be called from any
+/// thread.
+class KafkaConsumer final : public KafkaClient {
+public:
+    explicit KafkaConsumer(const KafkaConsumerSettings& settings);
+    ~KafkaConsumer() override;
+
+    /// Before open().
+    void seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets);
+    /// Throws KafkaFailure if no broker answers in time or a topic does not exist.
+    void open();
+
+    /// Replaces the batch by the next records of one partition, at most `max_records`; none if there are none
+    /// yet after `wait`. False at the end of a bounded read. Throws KafkaFailure.
+    bool next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records,
+              std::chrono::milliseconds wait);
+    /// The number of the partition that the last batch is of.
+    [[nodiscard]] std::uint32_t partition() const noexcept { return partition_; }
+    /// Whether a next batch would not have to wait.
+    [[nodiscard]] bool has_next() const noexcept { return pending_ != nullptr; }
+    /// All partitions that may give records, where they have changed before the last batch.
+    [[nodiscard]] std::optional<std::vector<std::uint32_t>> take_partitions();
+    /// Those that the broker may have further records of.
+    [[nodiscard]] std::vector<std::uint32_t> partitions_behind() const;
+
+    /// Whether record() will be asked for. Takes effect with the next batch.
+    void set_keep_records(bool keep) noexcept { keep_records_ = keep; }
+    /// A record of the last batch, by its place among its input records; nullptr if not kept.
+    [[nodiscard]] const rd_kafka_message_t* record(std::size_t input_index) const noexcept;
+    /// Its JSON as it was decoded: the payload, in the envelope that headers make of it.
+    [[nodiscard]] std::string text(const rd_kafka_message_t& message) const;
+    /// (place among the input records, why) of records of the last batch that could not be decoded.
+    [[nodiscard]] std::span<const std::pair<std::uint32_t, Malformed>> rejected() const noexcept {
+        return rejected_;
+    }
+
+    [[nodiscard]] std::vector<std::string> topics() const;
+    [[nodiscard]] std::vector<KafkaOffset> positions() const;
+    /// Commits those of them that are assigned, without waiting; the outcome is counted.
+    void commit(const std::vector<KafkaOffset>& offsets);
+
+    [[nodiscard]] KafkaConsumerCounts counts() const;
+    /// By partition, how many offsets are between its position and the end that the broker last told of.
+    [[nodiscard]] std::vector<std::pair<KafkaOffset, std::int64_t>> lag() const;
+
+    /// Waits for commits under way and leaves the group, both within a deadline. Idempotent.
+    void close() noexcept;
+
+private:
+    using Message = KafkaHandle<rd_kafka_message_t>;
+    using Partition = KafkaPartitions::Partition;
+    using List = KafkaHandle<rd_kafka_topic_partition_list_t>;
+
+    void on_rebalance(rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t* partitions) override;
+    void on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions) override;
+
+    void assign(rd_kafka_topic_partition_list_t* partitions);
+    void revoke(const rd_kafka_topic_partition_list_t& partitions);
+    /// Sets the offset of each partition of the list.
+    void look_up_starts(rd_kafka_topic_partition_list_t* partitions);
+    [[nodiscard]] std::int64_t start_of(Partition& partition, std::int64_t committed);
+    [[nodiscard]] std::pair<std::int64_t, std::int64_t> bounds_of(const Partition& partition);
+    [[nodiscard]] std::int64_t offset_at(const Partition& partition, std::int64_t time_ms);
+    [[nodiscard]] std::vector<std::pair<std::string, std::int32_t>> topics_existing();
+    void assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing);
+
+    [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
+    void finish(Partition& partition);
+    [[nodiscard]] Message poll(std::chrono::milliseconds wait);
+    /// The next message that is a record, not one handed out before; nullptr after `wait`.
+    [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
+    void decode(Message message, JsonDecoder& decoder, BatchBuilder& builder);
+    void refuse_event(const rd_kafka_message_t& message);
+    void store_handed_out();
+    void keep_alive();
+    void set_paused(bool paused);
+
+    KafkaConsumerSettings settings_;
+    KafkaPartitions partitions_;
+    mutable std::mutex mutex_;
+
+    // What the next call of next() begins with.
+    Message pending_;
+    std::deque<Message> held_;
+    bool partitions_changed_ = false;
+    std::optional<std::vector<std::uint32_t>> changed_before_batch_;
+    std::optional<KafkaFailure> failure_;
+
+    // The last batch.
+    std::uint32_t partition_ = 0;
+    bool keep_records_ = false;
+    std::vector<Message> kept_;
+    std::vector<std::pair<std::uint32_t, Malformed>> rejected_;
+    std::vector<char> buffer_;
+    mutable CloudEventHeaders envelope_;
+
+    KafkaConsumerCounts counts_;
+    int commits_under_way_ = 0;
+    bool subscribed_ = false;
+    /// The partition of the last message, which the next one is mostly of.
+    const rd_kafka_topic_t* recent_topic_ = nullptr;
+    Partition* recent_partition_ = nullptr;
+
+    std::chrono::steady_clock::time_point polled_at_{};
+    bool paused_ = false;
+    bool closing_ = false;
+    std::condition_variable closing_changed_;
+    std::thread keeper_;
+};
+
+}  // namespace llmopt_stream

@@ -1,0 +1,16 @@
+"""Apache Kafka at both ends of a pipeline, through librdkafka."""
+
+from llmopt_stream.kafka_record import KafkaRecord
+
+from .config import KafkaConfig, KafkaProducerConfig
+from .sinks import DeadLetterSink, KafkaAggregationSink
+from .source import KafkaSource
+
+__all__ = [
+    "DeadLetterSink",
+    "KafkaAggregationSink",
+    "KafkaConfig",
+    "KafkaProducerConfig",
+    "KafkaRecord",
+    "KafkaSource",
+]

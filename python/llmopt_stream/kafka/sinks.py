@@ -1,0 +1,215 @@
+"""Kafka topics as sinks: of results, and of records that did not make it into one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llmopt_stream import _core
+from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.results import ResultTable
+from llmopt_stream.sinks import Batch, Sink
+from llmopt_stream.watermarks import plain_json
+
+from .config import KafkaConfig, KafkaProducerConfig
+from .logs import pass_on_log
+from .secret import Redaction
+from .source import KafkaSource
+
+if TYPE_CHECKING:
+    from llmopt_stream.kafka_record import KafkaRecord
+    from llmopt_stream.plan import Plan
+
+__all__ = ["DeadLetterSink", "KafkaAggregationSink"]
+
+Header = tuple[str, bytes | None]
+
+
+class _KafkaSink(Sink):
+    """Sends what it is given; the next call fails if anything was not delivered."""
+
+    def __init__(self) -> None:
+        self._config: KafkaProducerConfig | None = None
+        self._redaction = Redaction()
+        self._pipeline = ""
+        self._producer: _core.KafkaProducer | None = None
+        self._counts: dict[str, int] = {}
+
+    def prepare(self, plan: Plan) -> None:
+        self._pipeline = plan.name
+
+    def open(self) -> None:
+        config = self._config
+        if config is None:
+            raise ConfigurationError(f"{self}: config: it is in no pipeline that says where the brokers are")
+        self._producer = _core.KafkaProducer(**config.producer(self._redaction))
+        with self._redaction.of_errors():
+            try:
+                self._producer.open(config.patience_ms)
+            finally:
+                pass_on_log(self._producer, self._redaction)
+
+    def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Iterable[Header]) -> None:
+        producer = self._opened()
+        with self._redaction.of_errors():
+            producer.send(topic, key, value, list(headers))
+
+    def _opened(self) -> _core.KafkaProducer:
+        if self._producer is None:
+            raise ConfigurationError(f"{self} is not open")
+        return self._producer
+
+    def flush(self) -> None:
+        """Waits until the brokers have everything that was sent."""
+        if self._producer is not None:
+            with self._redaction.of_errors():
+                try:
+                    self._producer.flush()
+                finally:
+                    pass_on_log(self._producer, self._redaction)
+
+    def metrics(self) -> dict[str, Any]:
+        if self._producer is not None:
+            self._counts = self._producer.counts()
+        return {"kafka": dict(self._counts)}
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Gives up what was not delivered."""
+        if self._producer is not None:
+            self.metrics()
+            self._producer.close()
+            pass_on_log(self._producer, self._redaction)
+            self._producer = None
+
+
+class KafkaAggregationSink(_KafkaSink):
+    """Results as JSON, one record each, under the key of their group: that of JSON too, none without a key.
+
+    Headers: `pane` ("early", "on_time" or "late"), `revision` (the pane's index: of several records of one key and
+    window the greatest counts), `pipeline` and, where there are several, `branch`.
+    """
+
+    def __init__(self, config: KafkaProducerConfig | None = None) -> None:
+        super().__init__()
+        config = KafkaProducerConfig() if config is None else config
+        if not isinstance(config, KafkaProducerConfig):
+            raise ConfigurationError(f"KafkaAggregationSink: {config!r} is not a KafkaProducerConfig")
+        self._config = config
+        self._topic = config.result_topic
+        self._redaction = config.redaction()
+
+    def send_batch(self, table: Batch) -> None:
+        if isinstance(table, ResultTable):
+            producer = self._opened()
+            with self._redaction.of_errors():
+                producer.send_panes(self._topic, table.panes, self._headers(table.branch))
+            pass_on_log(producer, self._redaction)
+            return
+        for each in table:
+            self.send(each)
+
+    def send(self, result: Any) -> None:
+        """A result, or any record that a pipeline delivers."""
+        key = getattr(result, "key", None)
+        pane = getattr(result, "pane", None)
+        headers: list[Header] = []
+        if pane is not None:
+            headers = [("pane", pane.timing.encode()), ("revision", str(pane.index).encode())]
+        self._send(
+            self._topic,
+            json.dumps(plain_json(key), separators=(",", ":"), ensure_ascii=False).encode() if key else None,
+            result.to_json().encode(),
+            [*headers, *self._headers(getattr(result, "branch", ""))],
+        )
+
+    def _headers(self, branch: str) -> list[Header]:
+        headers: list[Header] = [("pipeline", self._pipeline.encode())]
+        return [*headers, ("branch", branch.encode())] if branch else headers
+
+    def __str__(self) -> str:
+        return f"KafkaAggregationSink({self._topic})"
+
+
+class DeadLetterSink(_KafkaSink):
+    """Late records, malformed ones, and those that users' code failed at, each as it came: its key, headers and
+    bytes untouched. Further headers say why and from where: `dead_letter.reason`, `.pipeline`, and of a Kafka
+    record `.topic`, `.partition`, `.offset` and `.timestamp_ms`. What did not come from Kafka is sent as JSON.
+
+    The brokers are those of `config`, or else the pipeline's: of its KafkaAggregationSink, or of its source.
+    """
+
+    def __init__(self, topic: str, config: KafkaProducerConfig | None = None) -> None:
+        super().__init__()
+        # Checks the name as that of any other topic.
+        KafkaProducerConfig(result_topic=topic)
+        self._topic = topic
+        self._config = config
+        if config is not None:
+            self._redaction = config.redaction()
+
+    def prepare(self, plan: Plan) -> None:
+        super().prepare(plan)
+        sources = [each.source for each in plan.source_plans() if isinstance(each.source, KafkaSource)]
+        if self._config is None:
+            sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
+            self._config = next(
+                (each._config for each in sinks),
+                None if not sources else _producer_like(sources[0].config),
+            )
+        if self._config is None:
+            raise ConfigurationError(
+                f"{self}: config: the pipeline has neither a Kafka source nor a KafkaAggregationSink that says "
+                "where the brokers are; expected DeadLetterSink(topic, KafkaProducerConfig(...))"
+            )
+        # Reasons may quote what the source was told.
+        self._redaction = self._config.redaction()
+        for source in sources:
+            self._redaction.include(source.redaction)
+
+    def send(self, event: Any) -> None:
+        source: KafkaRecord | None = getattr(event, "source", None)
+        reason = self._redaction(getattr(event, "reason", type(event).__name__))
+        headers: list[Header] = [
+            ("dead_letter.reason", reason.encode()),
+            ("dead_letter.pipeline", self._pipeline.encode()),
+        ]
+        position = getattr(event, "position", None)
+        if position is not None:
+            headers.append(("dead_letter.position", str(position).encode()))
+        if source is None:
+            self._send(self._topic, None, event.to_json().encode(), headers)
+            return
+        headers += [
+            ("dead_letter.topic", source.topic.encode()),
+            ("dead_letter.partition", str(source.partition).encode()),
+            ("dead_letter.offset", str(source.offset).encode()),
+        ]
+        if source.timestamp_ms is not None:
+            headers.append(("dead_letter.timestamp_ms", str(source.timestamp_ms).encode()))
+        self._send(self._topic, source.key, source.value, [*source.headers, *headers])
+
+    def __str__(self) -> str:
+        return f"DeadLetterSink({self._topic})"
+
+
+def _producer_like(config: KafkaConfig) -> KafkaProducerConfig:
+    """To the same brokers, as the same user."""
+    return KafkaProducerConfig(
+        bootstrap_servers=config.bootstrap_servers,
+        security_protocol=config.security_protocol,
+        sasl_mechanism=config.sasl_mechanism,
+        sasl_username=config.sasl_username,
+        sasl_password=config.sasl_password,
+        sasl_token=config.sasl_token,
+        ssl_ca_location=config.ssl_ca_location,
+        ssl_certificate_location=config.ssl_certificate_location,
+        ssl_key_location=config.ssl_key_location,
+        ssl_key_password=config.ssl_key_password,
+    )

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import warnings
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import llmopt_stream as ls
+import pytest
+from llmopt_stream.kafka.secret import Redaction
+
+CANARY = "canary-7f3a9"
+
+
+def test_the_defaults_are_those_of_the_specification() -> None:
+    config = ls.KafkaConfig()
+    assert config.bootstrap_servers == "localhost:9092"
+    assert config.group_id == "llm-optimizer-processor"
+    assert list(config.topics) == ["feedback-events", "performance-metrics"]
+    assert config.enable_auto_commit is False
+    assert config.auto_offset_reset == "earliest"
+    assert config.session_timeout_ms == 30_000
+    assert config.max_poll_records == 500
+    producer = ls.KafkaProducerConfig()
+    assert producer.bootstrap_servers == "localhost:9092"
+    assert producer.result_topic == "aggregated-metrics"
+    assert producer.compression_type == "lz4"
+    assert producer.acks == "all"
+    assert producer.retries == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"topics": "feedback"}, "topics: 'feedback' is no list of topics"),
+        ({"topics": []}, "topics: .* is no list of topics"),
+        ({"topics": ["a b"]}, "topics: 'a b' is neither a topic's name nor a pattern"),
+        ({"group_id": ""}, "group_id: '' is no name"),
+        ({"bootstrap_servers": " "}, "bootstrap_servers: ' ' is no list"),
+        ({"auto_offset_reset": "newest"}, "auto_offset_reset: 'newest' is not one of 'earliest', 'latest', 'none'"),
+        ({"session_timeout_ms": 0}, "session_timeout_ms: 0 is not a whole number of at least 1"),
+        ({"max_poll_records": 1.5}, "max_poll_records: 1.5 is not a whole number of at least 1"),
+        ({"start_from": "newest"}, "start_from: .*; or 'committed', 'earliest', 'latest'"),
+        ({"until": "now"}, "until: 'now' is not one of None, 'end'"),
+        ({"format": "avro"}, "format: 'avro' is not one of 'json', 'cloudevents'"),
+        ({"sasl_mechanism": "MD5"}, "sasl_mechanism: 'MD5' is not one of"),
+        ({"security_protocol": "SASL_SSL"}, "sasl_mechanism: missing"),
+        ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "'SSL' has no sasl_mechanism"),
+        ({"sasl_mechanism": "OAUTHBEARER"}, "sasl_token: a function or a file"),
+        ({"properties": {"queued.min.messages": None}}, "'queued.min.messages': a NoneType is no text"),
+        ({"properties": {"queued.min.messages": CANARY}}, "'queued.min.messages': Invalid value"),
+        ({"properties": {"fetch.wait.max": 1}}, "'fetch.wait.max': is not among the properties"),
+        ({"properties": {"linger.ms": 1}}, "'linger.ms': is not among the properties that a consumer may be given"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ls.ConfigurationError, match=says) as caught:
+        ls.KafkaConfig(**settings)
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [ls.KafkaConfig, ls.KafkaProducerConfig])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("plugin.library.paths", "run code in this process"),
+        ("sasl.kerberos.kinit.cmd", "run code in this process"),
+        ("ssl.engine.location", "run code in this process"),
+        ("ssl.providers", "run code in this process"),
+        ("rebalance_cb", "run code in this process"),
+        ("enable.idempotence", "promises about delivery"),
+        ("transactional.id", "promises about delivery"),
+        ("isolation.level", "promises about delivery"),
+        ("enable.auto.offset.store", "promises about delivery"),
+        ("enable.partition.eof", "promises about delivery"),
+        ("bootstrap.servers", "has a setting of its own"),
+        ("sasl.password", "has a setting of its own"),
+        ("enable.ssl.certificate.verification", "has a setting of its own"),
+        ("debug", "because they log secrets"),
+    ],
+)
+def test_properties_that_run_code_or_break_promises_are_refused(config: Any, name: str, says: str) -> None:
+    with pytest.raises(ls.ConfigurationError, match=f"Kafka property '{name}': .*{says}") as caught:
+        config(properties={name: "security" if name == "debug" else CANARY})
+    assert CANARY not in str(caught.value)
+
+
+def test_other_properties_are_taken() -> None:
+    config = ls.KafkaConfig(properties={"fetch.min.bytes": 100, "socket.keepalive.enable": True})
+    assert dict(config.properties) == {"fetch.min.bytes": "100", "socket.keepalive.enable": "true"}
+
+
+def test_secrets_are_hidden_in_everything_that_shows_settings() -> None:
+    config = ls.KafkaConfig(
+        topics=["t"],
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="user",
+        sasl_password=CANARY,
+        ssl_key_password=CANARY,
+        properties={"ssl.key.pem": CANARY, "ssl.keystore.password": CANARY},
+    )
+    source = ls.KafkaSource(config)
+    builder = ls.create_pipeline().with_source(source).with_tumbling_window("1m").aggregate("v", ["count"])
+    shown = [repr(config), str(config), f"{config}", repr(source), str(source), builder.plan.explain()]
+    assert CANARY not in "".join(shown)
+    assert "sasl_username='user'" in repr(config)
+    assert config.connection()["sasl.password"] == CANARY
+    assert source.redaction(f"login with {CANARY} failed") == "login with *** failed"
+    token = ls.KafkaConfig(topics=["t"], sasl_mechanism="OAUTHBEARER", sasl_token=lambda: CANARY)
+    assert "sasl_token='***'" in repr(token)
+
+
+def test_credentials_without_tls_are_warned_of_unless_they_stay_on_this_machine() -> None:
+    settings: dict[str, Any] = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_password": CANARY,
+    }
+    with pytest.warns(
+        ls.ProcessorWarning, match="SASL_PLAINTEXT sends credentials to broker:9092 unencrypted"
+    ):
+        ls.KafkaConfig(bootstrap_servers="broker:9092", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for servers in ("localhost:9092", "127.0.0.1:9092,[::1]:9093"):
+            ls.KafkaConfig(bootstrap_servers=servers, **settings)
+    with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
+        ls.KafkaConfig(security_protocol="SSL", insecure=True)
+
+
+def test_tls_checks_who_the_broker_is_unless_told_not_to() -> None:
+    said = ls.KafkaConfig(ssl_ca_location="/ca.pem").connection()
+    assert said["security.protocol"] == "ssl"
+    assert "enable.ssl.certificate.verification" not in said
+    assert ls.KafkaConfig(sasl_mechanism="PLAIN").connection()["security.protocol"] == "sasl_ssl"
+
+
+def test_tokens_come_from_functions_and_files(tmp_path: Path) -> None:
+    claims = urlsafe_b64encode(json.dumps({"sub": "me", "exp": 2_000_000_000}).encode()).decode().rstrip("=")
+    token = f"e30.{claims}.{CANARY}"
+    file = tmp_path / "token"
+    file.write_text(f"{token}\n", encoding="utf-8")
+    for source in (lambda: token, file, str(file)):
+        redaction = Redaction()
+        config = ls.KafkaConfig(sasl_mechanism="OAUTHBEARER", sasl_token=source)
+        assert config.client({}, redaction)["token"]() == (token, "me", 2_000_000_000_000)
+        assert redaction(f"token {token} refused") == "token *** refused"
+    config = ls.KafkaConfig(sasl_mechanism="OAUTHBEARER", sasl_token=lambda: ("opaque", 5.0))
+    assert config.client({}, Redaction())["token"]() == ("opaque", "", 5_000)
+
+
+def test_errors_leave_without_secrets_and_without_a_cause_that_has_them() -> None:
+    error = ls.KafkaError(f"broker says {CANARY}")
+    error.code, error.retriable = "_AUTHENTICATION", True
+    with pytest.raises(ls.KafkaError, match=r"broker says \*\*\*") as caught, Redaction([CANARY]).of_errors():
+        raise error
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert (caught.value.code, caught.value.retriable) == ("_AUTHENTICATION", True)
+
+
+def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
+    config = ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", topics=["t"], startup_timeout="300ms")
+    pipeline = (
+        ls.create_pipeline().with_kafka_source(config).with_tumbling_window("1m").aggregate("v", ["count"])
+    )
+    with pytest.raises(
+        ls.KafkaError, match=r"127\.0\.0\.1:1: no broker answers: .*Connection refused"
+    ) as caught:
+        pipeline.build().run()
+    assert caught.value.retriable
+    sink = ls.KafkaAggregationSink(
+        ls.KafkaProducerConfig(bootstrap_servers="127.0.0.1:1", startup_timeout="300ms")
+    )
+    with pytest.raises(ls.KafkaError, match=r"127\.0\.0\.1:1: no broker answers"):
+        sink.open()
+
+
+def test_a_dead_letter_sink_needs_to_know_brokers() -> None:
+    builder = (
+        ls.create_pipeline()
+        .with_source(ls.IterableSource([]))
+        .with_tumbling_window("1m")
+        .aggregate("v", ["count"])
+        .with_late_event_handler(ls.LateEventHandler("0s").with_side_output(ls.DeadLetterSink("late")))
+    )
+    with pytest.raises(ls.ConfigurationError, match="neither a Kafka source nor a KafkaAggregationSink"):
+        builder.build().run()
+
+
+def test_a_callable_gap_needs_whole_records() -> None:
+    builder = (
+        ls.create_pipeline()
+        .with_kafka_source(ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", startup_timeout="1s"))
+        .with_session_window(lambda record: 1)
+        .aggregate("v", ["count"])
+    )
+    with pytest.raises(ls.ConfigurationError, match="gap: a callable needs whole records"):
+        builder.build().run()
+
+
+def test_a_position_that_is_none_is_refused() -> None:
+    with pytest.raises(ls.CheckpointError, match="no position of a Kafka source"):
+        ls.KafkaSource(ls.KafkaConfig(topics=["t"])).seek({"file": 3})
