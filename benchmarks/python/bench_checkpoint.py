@@ -35,7 +35,7 @@ def measure(folder: Path, megabytes: int, count: int) -> dict[str, float]:
     rng = random.Random(megabytes)
     pool = [value_of(rng, megabytes * 1_000_000 // count) for _ in range(min(count, 400))]
     first = {f"slice{number:06}": pool[number % len(pool)] for number in range(count)}
-    tenth = {key: pool[-1] for key in list(first)[::10]}
+    tenth = dict.fromkeys(list(first)[::10], pool[-1])
     with ls.RocksDBStateBackend(folder / "state", folder / "checkpoints") as backend:
         times = {
             "put all": timed(lambda: backend.apply(first)),
