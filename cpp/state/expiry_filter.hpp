@@ -18,10 +18,9 @@ namespace expiring_value {
 
 inline constexpr std::size_t kHeader = sizeof(Timestamp);
 
-inline void seal(Timestamp expires, std::string_view value, std::string& sealed) {
-    sealed.resize(kHeader);
-    std::memcpy(sealed.data(), &expires, kHeader);
-    sealed.append(value);
+/// The bytes of `expires`, in place.
+[[nodiscard]] inline rocksdb::Slice header(const Timestamp& expires) noexcept {
+    return {reinterpret_cast<const char*>(&expires), kHeader};
 }
 [[nodiscard]] inline Timestamp expiry(std::string_view sealed) noexcept {
     Timestamp expires = kMinTimestamp;

@@ -67,7 +67,8 @@ void MemoryStateBackend::set_expired_before(Timestamp time) {
 void MemoryStateBackend::compact() {
     const std::unique_lock lock(mutex_);
     require_open();
-    std::erase_if(values_, [this](const auto& each) { return has_expired(each.second.expires, expired_before_); });
+    std::erase_if(values_,
+                  [this](const auto& each) { return has_expired(each.second.expires, expired_before_); });
 }
 
 void MemoryStateBackend::checkpoint(std::uint64_t id, std::string_view manifest) {

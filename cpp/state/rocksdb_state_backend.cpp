@@ -11,6 +11,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdarg>
 #include <utility>
@@ -27,7 +28,7 @@ namespace {
 /// The entries of `path`.
 const std::string kKeys = "live";
 const std::string kRestoring = "restoring";
-const std::string kCopy = "copy";
+const std::string kReopening = "reopening";
 /// There while the keys are as close() left them.
 const std::string kClosed = "CLOSED";
 
@@ -52,6 +53,20 @@ public:
                               bool* auto_recovery) override {
         *auto_recovery = false;
     }
+};
+
+/// While it lives, RocksDB deletes no file.
+class FilesStay {
+public:
+    explicit FilesStay(rocksdb::DB& database) : database_(database) {
+        database_.DisableFileDeletions().PermitUncheckedError();
+    }
+    FilesStay(const FilesStay&) = delete;
+    FilesStay& operator=(const FilesStay&) = delete;
+    ~FilesStay() { database_.EnableFileDeletions().PermitUncheckedError(); }
+
+private:
+    rocksdb::DB& database_;
 };
 
 rocksdb::Slice slice_of(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
@@ -81,6 +96,7 @@ rocksdb::Options database_options(const RocksDBMemory& memory, const std::atomic
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
     options.max_bgerror_resume_count = 0;
+    options.avoid_flush_during_shutdown = true;
     options.listeners.push_back(std::make_shared<NoRecoveryOfItsOwn>());
 
     rocksdb::BlockBasedTableOptions table;
@@ -124,7 +140,7 @@ RocksDBStateBackend::RocksDBStateBackend(const std::string& path, const std::str
 
     const Directory& directory = directory_->entries();
     directory.remove(kRestoring);
-    directory.remove(kCopy);
+    directory.remove(kReopening);
     closed_mark_ = directory.contains(kClosed);
     if (closed_mark_ && directory.contains(kKeys)) {
         open_closed();
@@ -216,6 +232,7 @@ void RocksDBStateBackend::open_empty() {
     drop_keys();
     database_ = open_database(kKeys, false);
     unavailable_.clear();
+    unflushed_.clear();
     known_files_.clear();
 }
 
@@ -248,12 +265,13 @@ std::optional<std::string> RocksDBStateBackend::get(std::string_view key) {
 }
 
 void RocksDBStateBackend::apply(const StateChanges& changes) {
-    rocksdb::WriteBatch batch;
-    std::string sealed;
+    // Each change takes a tag and two lengths beside its bytes.
+    rocksdb::WriteBatch batch(bytes_of(changes) + changes.list().size() * (expiring_value::kHeader + 12));
     for (const StateChange& change : changes.list()) {
         if (change.value) {
-            expiring_value::seal(change.expires, *change.value, sealed);
-            batch.Put(change.key, sealed);
+            const std::array<rocksdb::Slice, 1> key{change.key};
+            const std::array<rocksdb::Slice, 2> value{expiring_value::header(change.expires), *change.value};
+            batch.Put({key.data(), key.size()}, {value.data(), value.size()});
         } else {
             batch.Delete(change.key);
         }
@@ -261,7 +279,11 @@ void RocksDBStateBackend::apply(const StateChanges& changes) {
     const auto write = [&] {
         return with_database([&](rocksdb::DB& database) {
             unmark_closed();
-            return database.Write(write_options(), &batch);
+            const rocksdb::Status status = database.Write(write_options(), &batch);
+            if (status.ok()) {
+                unflushed_.add(changes);
+            }
+            return status;
         });
     };
     if (const rocksdb::Status failed = write(); !failed.ok()) {
@@ -271,6 +293,13 @@ void RocksDBStateBackend::apply(const StateChanges& changes) {
         }
     }
     bytes_written_ += bytes_of(changes);
+    if (unflushed_.bytes() > memory_.memtable_bytes) {
+        try {
+            flush();
+        } catch (const Error&) {
+            // The changes are made. Whatever is wrong, the next write or checkpoint tells.
+        }
+    }
 }
 
 void RocksDBStateBackend::scan(std::string_view prefix, const Visit& visit, std::string_view from) {
@@ -331,59 +360,92 @@ void RocksDBStateBackend::recover(const std::string& operation, const rocksdb::S
     if (database_ == nullptr) {
         throw failure(operation, failed);
     }
-    const rocksdb::Status status = database_->Resume();
-    if (status.ok()) {
-        return;
-    }
-    if (std::max(status.severity(), failed.severity()) < rocksdb::Status::kFatalError) {
-        throw failure(operation, status);
-    }
     try {
-        copy_to_new_database();
+        reopen_with_unflushed();
     } catch (const Error& error) {
         throw Error(ErrorKind::kState, failure(operation, failed).what() + std::string("; ") + error.what());
     }
 }
 
-void RocksDBStateBackend::copy_to_new_database() {
-    // RocksDB takes no more writes after some errors. It still reads, which matters: keys that are only in
-    // memory would be lost with it.
+void RocksDBStateBackend::reopen_with_unflushed() {
+    // Not DB::Resume(): it waits for ever for a flush that was asked for when a compaction failed, and
+    // refuses after some errors. What RocksDB has in memory can still be read.
+    // 1. Another database of the same files, which takes no space.
     const Directory& directory = directory_->entries();
-    directory.remove(kCopy);
-    std::unique_ptr<rocksdb::DB> copy = open_database(kCopy, false);
+    directory.remove(kReopening);
+    directory.make(kReopening);
+    link_files(directory.open_entry(kReopening));
+    std::unique_ptr<rocksdb::DB> reopened = open_database(kReopening, true);
+    // 2. The keys that were changed since, as a flush would have written them.
     rocksdb::WriteBatch batch;
     const auto write = [&] {
-        if (const rocksdb::Status status = copy->Write(write_options(), &batch); !status.ok()) {
-            throw failure("copy", status);
+        if (const rocksdb::Status status = reopened->Write(write_options(), &batch); !status.ok()) {
+            throw failure("write again", status);
         }
         batch.Clear();
     };
-    std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(rocksdb::ReadOptions()));
-    for (at->SeekToFirst(); at->Valid(); at->Next()) {
-        batch.Put(at->key(), at->value());
+    rocksdb::PinnableSlice sealed;
+    for (const std::string& key : unflushed_.keys()) {
+        sealed.Reset();
+        const rocksdb::Status status =
+            database_->Get(rocksdb::ReadOptions(), database_->DefaultColumnFamily(), key, &sealed);
+        if (status.ok()) {
+            batch.Put(key, sealed);
+        } else if (status.IsNotFound()) {
+            batch.Delete(key);
+        } else {
+            throw failure("read again", status);
+        }
         if (batch.GetDataSize() >= kBatchBytes) {
             write();
         }
     }
-    if (!at->status().ok()) {
-        throw failure("copy", at->status());
-    }
     write();
-    if (const rocksdb::Status status = copy->Flush(rocksdb::FlushOptions()); !status.ok()) {
-        throw failure("copy", status);
+    if (const rocksdb::Status status = reopened->Flush(rocksdb::FlushOptions()); !status.ok()) {
+        throw failure("flush again", status);
     }
-    at.reset();
-    copy.reset();
+    // 3. It takes the place of the first.
+    sealed.Reset();
+    reopened.reset();
     drop_keys();
-    directory.rename(kCopy, kKeys);
+    directory.rename(kReopening, kKeys);
     database_ = open_database(kKeys, true);
     unavailable_.clear();
-    known_files_.clear();
+    unflushed_.clear();
+}
+
+void RocksDBStateBackend::link_files(const Directory& target) {
+    // Compactions go on meanwhile; what they replace has to stay until it is linked.
+    const FilesStay files_stay(*database_);
+    std::vector<std::string> names;
+    std::uint64_t manifest_size = 0;
+    if (const rocksdb::Status status = database_->GetLiveFiles(names, &manifest_size, false); !status.ok()) {
+        throw failure("list the files", status);
+    }
+    const Directory live = directory_->entries().open_entry(kKeys);
+    for (const std::string& path : names) {
+        const std::string name = path.substr(path.find_first_not_of('/'));
+        if (is_immutable(name)) {
+            target.link_or_copy(name, live);
+        } else if (name.starts_with("MANIFEST-")) {
+            // What follows may be a record that was cut short.
+            target.write(name, live.read(name).substr(0, manifest_size));
+        } else {
+            target.copy(name, live);
+        }
+    }
 }
 
 void RocksDBStateBackend::flush() {
     const auto try_flush = [&] {
-        return with_database([](rocksdb::DB& database) { return database.Flush(rocksdb::FlushOptions()); });
+        return with_database([&](rocksdb::DB& database) {
+            UnflushedKeys::Keys flushed = unflushed_.take();
+            const rocksdb::Status status = database.Flush(rocksdb::FlushOptions());
+            if (!status.ok()) {
+                unflushed_.give_back(std::move(flushed));
+            }
+            return status;
+        });
     };
     if (const rocksdb::Status failed = try_flush(); !failed.ok()) {
         recover("flush", failed);
@@ -530,6 +592,7 @@ std::string RocksDBStateBackend::replace_keys(std::uint64_t id, RestoreCheck che
     expired_before_ = manifest.expired_before;
     database_ = open_database(kKeys, true);
     unavailable_.clear();
+    unflushed_.clear();
     known_files_ = std::move(known);
     kill_point("restore:done");
     return std::move(manifest.manifest);

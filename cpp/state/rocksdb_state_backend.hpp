@@ -14,6 +14,7 @@
 #include "state/checkpoint_directory.hpp"
 #include "state/owned_directory.hpp"
 #include "state/state_backend.hpp"
+#include "state/unflushed_keys.hpp"
 
 namespace rocksdb {
 class DB;
@@ -78,10 +79,11 @@ private:
     /// With `mutex_` held alone, as in what follows.
     std::string replace_keys(std::uint64_t id, RestoreCheck check);
     void drop_keys();
-    /// Ends the state of error that RocksDB is in after a write that failed. Throws what failed if that
-    /// cannot be.
+    /// Ends the state of error that RocksDB is in after a write that failed; keeps all that was applied.
+    /// Throws what failed if that cannot be.
     void recover(const std::string& operation, const rocksdb::Status& failed);
-    void copy_to_new_database();
+    void reopen_with_unflushed();
+    void link_files(const Directory& target);
 
     void flush();
     void unmark_closed();
@@ -103,6 +105,8 @@ private:
     /// Why there is no database, if not because no operation has needed it yet.
     std::string unavailable_;
     bool closed_ = false;
+
+    UnflushedKeys unflushed_;
 
     std::mutex closed_mark_mutex_;
     std::atomic<bool> closed_mark_{false};
