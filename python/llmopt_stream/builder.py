@@ -18,7 +18,7 @@ from .errors import ConfigurationError
 from .executor import executor_of
 from .kafka import KafkaConfig, KafkaSource
 from .late import LateEventHandler
-from .limits import KeyLimit, Size, LEAST_MEMORY, size_bytes
+from .limits import LEAST_MEMORY, KeyLimit, Size, size_bytes
 from .metrics import NINE, Metric, metric_of
 from .pipeline import StreamPipeline
 from .plan import Plan
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["StreamPipelineBuilder", "create_pipeline"]
 
 _TABLE_COLUMNS = ("window_start", "window_end", "pane_timing", "pane_index")
+
+_DELIVERIES = ("at_least_once", "at_most_once")
 
 
 class StreamPipelineBuilder(StreamOperators):
@@ -487,6 +489,21 @@ class StreamPipelineBuilder(StreamOperators):
         whole_number(keep, "with_checkpoints: keep", least=1, most=2**63 - 1)
         return self._but(checkpoints=CheckpointSettings(every, records, keep))
 
+    def with_delivery(self, mode: str) -> StreamPipelineBuilder:
+        """What a crash may do to records.
+
+        "at_least_once", the default: none is lost. With a state backend a run goes on from its last checkpoint, and
+        sources hear what is durable; without one, from what the source has kept, and windows that were open are
+        computed anew. Results may come again, equal ones under the same key, window and pane index.
+        "at_most_once": none counts twice. Sources hear of records before their results are delivered, so what a
+        crash interrupts is lost, open windows included; it needs no state backend, and takes none.
+        """
+        if mode not in _DELIVERIES:
+            raise ConfigurationError(
+                f"with_delivery: mode: {mode!r}: expected one of {', '.join(map(repr, _DELIVERIES))}"
+            )
+        return self._but(delivery=mode)
+
     def with_limits(self, *, keys: int, horizon: Duration, policy: str = "error") -> StreamPipelineBuilder:
         """At most so many `keys` live at once: a key is live until the watermark is `horizon` beyond its latest
         record, which should be at least the size of a window and its lateness.
@@ -609,6 +626,10 @@ class StreamPipelineBuilder(StreamOperators):
 
     def _check_state(self) -> None:
         plan = self._plan
+        if plan.delivery == "at_most_once" and plan.state_backend is not None:
+            raise ConfigurationError(
+                "with_delivery: 'at_most_once' goes on behind what was lost, and a state backend before it; leave one out"
+            )
         if plan.state_backend is None:
             for setting, said in (
                 ("with_options: memory_limit", plan.memory_limit),

@@ -63,15 +63,26 @@ class CheckpointMetrics:
 def checkpoints_of(plan: Plan, executor: Executor) -> Checkpoints | NoCheckpoints:
     """Those of a run of the plan."""
     if plan.state_backend is None:
-        return NoCheckpoints()
+        return NoCheckpoints(plan, executor)
     return Checkpoints(executor, plan.state_backend, plan.checkpoints or CheckpointSettings(), plan.name)
 
 
 class NoCheckpoints:
-    """Of a pipeline without a state backend."""
+    """Of a pipeline without a state backend: sources hear of records when all results are delivered, or, at most
+    once, before any of them is.
+    """
 
     records_before = 0
     sink_positions: list[Any] | None = None
+
+    def __init__(self, plan: Plan, executor: Executor) -> None:
+        self._at_most_once = plan.delivery == "at_most_once"
+        self._executor = executor
+
+    def before_delivery(self) -> None:
+        """When records were taken, and nothing of them was handed out."""
+        if self._at_most_once:
+            self._executor.checkpointed(self._executor.positions())
 
     def restore(self) -> None:
         """There is nothing to restore."""
@@ -87,6 +98,8 @@ class NoCheckpoints:
 
     def finish(self, delivery: Delivery, *, ended: bool) -> None:
         """There is nothing to keep."""
+        if ended:
+            self._executor.checkpointed(self._executor.positions())
 
     def metrics(self) -> dict[str, Any] | None:
         return None
@@ -194,6 +207,9 @@ class Checkpoints:
                 )
 
     # While it runs
+
+    def before_delivery(self) -> None:
+        """Sources hear of what is durable, later."""
 
     def after_step(self, delivery: Delivery, *, requested: bool) -> None:
         """Between two batches, when all results are with the sinks."""

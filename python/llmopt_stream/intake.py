@@ -122,7 +122,6 @@ class Intake:
             "live_keys": keys,
             "live_slices": slices,
             "state_bytes": state_bytes,
-            "spilled": dict(zip(("slices", "bytes_written", "bytes_read"), self.core.spilled, strict=True)),
         }
         if self._branches != [""]:
             metrics["branches"] = {
@@ -140,6 +139,10 @@ class Intake:
         left_out = self.core.left_out()
         counts["shed"] = 0 if self._plan.key_limit is None else left_out[0]
         counts["filtered"] = sum(left_out) - counts["shed"]
+        if self._plan.memory_limit is not None:
+            counts["spilled"] = dict(
+                zip(("slices", "bytes_written", "bytes_read"), self.core.spilled, strict=True)
+            )
         counts["errors"] = sum(self.failures.counts)
         counts["skipped_values"] = [count for branch in each for count in branch["skipped_values"]]
         return counts

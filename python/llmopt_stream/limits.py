@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from .errors import ConfigurationError
 
-__all__ = ["KeyLimit", "Size", "LEAST_MEMORY", "size_bytes"]
+__all__ = ["LEAST_MEMORY", "KeyLimit", "Size", "size_bytes"]
 
 Size: TypeAlias = int | str
 """A number of bytes, or text such as "512MB" (10^6) or "2GiB" (2^30)."""

@@ -156,6 +156,7 @@ class StreamPipeline:
                         intake.advance_processing_time(time.time_ns() // 1_000)
                     # A stop counts even where the input ended while it came.
                     ended = not (left > 0 and step(left)) and not self._stop.is_set()
+                    checkpoints.before_delivery()
                     if ended:
                         intake.end_of_input()
                     delivery.emit(intake)

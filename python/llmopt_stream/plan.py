@@ -60,6 +60,7 @@ class Plan:
     past_skew: int | None = None
     state_backend: StateBackend | None = None
     checkpoints: CheckpointSettings | None = None
+    delivery: str = "at_least_once"
     memory_limit: int | None = None
     key_limit: KeyLimit | None = None
 
