@@ -222,17 +222,17 @@ class Checkpoints:
             self._writer.start_over()
             self._starts_over = False
         _core.kill_point("run:barrier")
-        positions = self._executor.positions()
+        watermark = self._executor.watermark
         manifest = Manifest(
             pipeline=self._name,
             plan=self._executor.fingerprint(),
-            positions=positions,
+            positions=self._executor.positions(),
             sinks=delivery.positions(),
             executor=self._executor.begin_store(self._id, self._writer),
-            watermark=None if self._executor.watermark is None else int(self._executor.watermark),
+            watermark=None if watermark is None else int(watermark),
             counts={name: count for name, count in self._executor.counts().items() if isinstance(count, int)},
-        )
-        self._taking = _Barrier(self._id, positions, manifest)
+        ).to_bytes()  # now: records that follow change what it is made of
+        self._taking = _Barrier(self._id, json.loads(manifest)["positions"], manifest)
 
     def _go_on(self, budget: int) -> None:
         taking = self._taking
@@ -243,7 +243,7 @@ class Checkpoints:
             self._taking = None
             self._waiting[taking.id] = taking.positions
             _core.kill_point("run:encoded")
-            self._writer.checkpoint(taking.id, taking.manifest.to_bytes(), self._settings.keep)
+            self._writer.checkpoint(taking.id, taking.manifest, self._settings.keep)
 
     def _take_outcomes(self) -> None:
         for number, failure, seconds, size in self._writer.take_outcomes():
@@ -298,7 +298,7 @@ class _Barrier:
 
     id: int
     positions: list[Any]
-    manifest: Manifest
+    manifest: bytes
 
 
 class _DamagedError(Exception):
@@ -322,7 +322,14 @@ class Manifest:
     format: int = _FORMAT
 
     def to_bytes(self) -> bytes:
-        return json.dumps(vars(self), allow_nan=False).encode()
+        """Raises CheckpointError where a position of a source or sink is not of JSON's types."""
+        try:
+            return json.dumps(vars(self), allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"checkpoint of {self.pipeline!r}: what position() of a source or sink returns has to be of JSON's "
+                f"types: {error}; sources {self.positions!r}, sinks {self.sinks!r}"
+            ) from error
 
     @classmethod
     def of(cls, data: bytes) -> Manifest:
@@ -330,13 +337,11 @@ class Manifest:
         try:
             said = json.loads(data)
             version = said["format"]
+            if version == _FORMAT:
+                return cls(**said)
         except (ValueError, LookupError, TypeError) as error:
             raise _DamagedError(f"its manifest cannot be read: {error}") from error
-        if version != _FORMAT:
-            raise CheckpointError(
-                f"checkpoint refused: format version {version!r} is not one this release reads"
-            )
-        return cls(**said)
+        raise CheckpointError(f"checkpoint refused: format version {version!r} is not one this release reads")
 
     def check_plan(self, plan: Any, checkpoint_id: int) -> None:
         """Raises CheckpointError where state of another plan would be read."""

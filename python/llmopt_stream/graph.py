@@ -306,7 +306,7 @@ class StreamGraph:
         """Hands all state to the writer, at once; returns what else there is, as types of JSON."""
         del checkpoint_id
         writer.put(_STATE, self.snapshot())
-        return [self.failures.counts]
+        return [list(self.failures.counts)]
 
     def store(self, budget: int, writer: _core.CheckpointWriter) -> bool:
         """Everything was handed over by begin_store()."""
