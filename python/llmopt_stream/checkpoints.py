@@ -23,6 +23,8 @@ __all__ = ["CheckpointSettings", "Checkpoints", "NoCheckpoints", "checkpoints_of
 
 _LOG = logging.getLogger("llmopt_stream")
 _FORMAT = 1
+_SHOWN = 100
+"""Of a value in a message, so many characters."""
 _BYTES_PER_STEP = 1 << 20
 """Of state that is encoded between two batches: some milliseconds."""
 _MOST_PENDING_BYTES = 64 << 20
@@ -118,8 +120,6 @@ class Checkpoints:
         self.records_before = 0
         """How many records earlier runs have taken, up to the checkpoint that this one goes on from."""
         self.sink_positions: list[Any] | None = None
-        known = backend.checkpoints()
-        self._id = max(known, default=0)
         self._starts_over = True
         self._taking: _Barrier | None = None
         self._waiting: dict[int, list[Any]] = {}
@@ -217,7 +217,7 @@ class Checkpoints:
     def _barrier(self, delivery: Delivery) -> None:
         self._last_at = time.monotonic()
         self._last_records = self._executor.records_in
-        self._id += 1
+        number = self._backend.next_checkpoint_id()
         if self._starts_over:
             self._writer.start_over()
             self._starts_over = False
@@ -228,11 +228,11 @@ class Checkpoints:
             plan=self._executor.fingerprint(),
             positions=self._executor.positions(),
             sinks=delivery.positions(),
-            executor=self._executor.begin_store(self._id, self._writer),
+            executor=self._executor.begin_store(number, self._writer),
             watermark=None if watermark is None else int(watermark),
             counts={name: count for name, count in self._executor.counts().items() if isinstance(count, int)},
         ).to_bytes()  # now: records that follow change what it is made of
-        self._taking = _Barrier(self._id, json.loads(manifest)["positions"], manifest)
+        self._taking = _Barrier(number, json.loads(manifest)["positions"], manifest)
 
     def _go_on(self, budget: int) -> None:
         taking = self._taking
@@ -370,4 +370,9 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
         for index, (one, other) in enumerate(zip(before, now, strict=True)):
             yield from _differences(one, other, f"{path}[{index}]")
     elif before != now:
-        yield f"{path}: was {before!r}, is {now!r}"
+        yield f"{path or 'all'}: was {_short(before)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -192,14 +192,14 @@ class ParquetSink(FileSink):
 
     def open(self) -> None:
         """Begins a new file."""
-        self._open(uuid.uuid4().hex)
+        self._forget(uuid.uuid4().hex)
+        super().open()
 
-    def _open(self, own_id: str) -> None:
-        """Temporary files carry the id in their names, the file itself within."""
+    def _forget(self, own_id: str) -> None:
+        """Everything but the id, which temporary files carry in their names, and the file itself within."""
         self._id = own_id
         self._temporary = self._path.with_name(f".{self._path.name}.{own_id}.tmp")
         self._pending, self._writer, self._parts, self._rows = None, None, [], 0
-        super().open()
 
     def flush(self) -> None:
         """Brings what there is to the disk, as a part of the file to be."""
@@ -226,8 +226,7 @@ class ParquetSink(FileSink):
     def resume(self, position: Any) -> None:
         """Goes on behind the rows that there were."""
         rows = position["rows"]
-        self._open(position["id"])
-        self._is_resumable = True
+        self._forget(position["id"])
         if rows:
             parts = [self._part(number) for number in range(position["parts"])]
             if not parts or not all(part.exists() for part in parts):
@@ -236,32 +235,31 @@ class ParquetSink(FileSink):
             self._parts, self._rows = parts, rows
         # What came after the checkpoint comes again.
         for path in self._path.parent.glob(f".{glob.escape(self._path.name)}.{self._id}.*"):
-            if path not in (self._temporary, *self._parts):
+            if path not in self._parts:
                 path.unlink()
+        self._begin()
+        self._is_resumable = True
 
     def _first_part(self, rows: int) -> Path:
         """The first rows of the file that is in its place, as a part."""
         parquet = needs("pyarrow.parquet", "arrow")
+        part = self._part(0)
         try:
-            source = parquet.ParquetFile(self._path)
-        except (OSError, self._pyarrow.ArrowException):
-            source = None
-        with contextlib.nullcontext() if source is None else source:
-            metadata = {} if source is None else source.schema_arrow.metadata or {}
-            if source is None or metadata.get(_ID) != self._id.encode() or source.metadata.num_rows < rows:
-                raise CheckpointError(
-                    f"{self}: the {rows} rows of results of before the checkpoint are not there whole"
-                )
-            part = self._part(0)
-            with parquet.ParquetWriter(self._temporary, source.schema_arrow) as writer:
-                for table in _first_rows(source, rows):
-                    writer.write_table(table)
-        self.file.close()
-        with self._temporary.open("r+b") as file:
-            self._to_disk(file)
-        self._temporary.replace(part)
-        self._begin()
-        return part
+            with parquet.ParquetFile(self._path) as source:
+                schema = source.schema_arrow
+                if (schema.metadata or {}).get(_ID) == self._id.encode() and source.metadata.num_rows >= rows:
+                    with parquet.ParquetWriter(self._temporary, schema) as writer:
+                        for table in _first_rows(source, rows):
+                            writer.write_table(table)
+                    with self._temporary.open("r+b") as file:
+                        self._to_disk(file)
+                    self._temporary.replace(part)
+                    return part
+        except (FileNotFoundError, self._pyarrow.ArrowException):
+            pass  # it is not the file
+        raise CheckpointError(
+            f"{self}: the {rows} rows of results of before the checkpoint are not there whole"
+        )
 
     def send_batch(self, table: Batch) -> None:
         """Keeps the results of a batch until there are enough for a row group."""

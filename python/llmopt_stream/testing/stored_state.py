@@ -22,19 +22,18 @@ class StoredState:
         self._backend = backend
         self._writer = _core.CheckpointWriter(backend.core)
         self._writer.start_over()
-        self._id = max(backend.checkpoints(), default=0)
 
     def replaced(self, executor: Executor, new: Callable[[], Executor]) -> Executor:
         """A new executor with what the backend has of this one after a checkpoint."""
-        self._id += 1
-        state = executor.begin_store(self._id, self._writer)
+        number = self._backend.next_checkpoint_id()
+        state = executor.begin_store(number, self._writer)
         while not executor.store(_EVERYTHING, self._writer):
             pass
-        self._writer.checkpoint(self._id, b"", _KEPT)
+        self._writer.checkpoint(number, b"", _KEPT)
         self._writer.wait()
         for _, failure, *_ in self._writer.take_outcomes():
             if failure is not None:
-                raise CheckpointError(f"checkpoint {self._id} failed: {failure}")
+                raise CheckpointError(f"checkpoint {number} failed: {failure}")
         restored = new()
         restored.restore_stored(self._backend.core, state)
         return restored
