@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,9 +284,9 @@ def test_a_harness_takes_backends_only() -> None:
         PipelineHarness(PIPELINES["tumbling"], state_backend="rocksdb")  # type: ignore[arg-type]
 
 
-def test_a_harness_whose_checkpoint_fails_says_so() -> None:
-    backend = ls.MemoryStateBackend()
-    harness = PipelineHarness(PIPELINES["tumbling"], state_backend=backend)
-    backend.close()
-    with pytest.raises(ls.CheckpointError, match="checkpoint 1 failed: "):
-        harness.push(records_of(1, 5))
+def test_a_harness_whose_checkpoint_fails_says_so(tmp_path: Path) -> None:
+    with ls.RocksDBStateBackend(tmp_path / "state", tmp_path / "checkpoints") as backend:
+        harness = PipelineHarness(PIPELINES["tumbling"], state_backend=backend)
+        shutil.rmtree(tmp_path / "checkpoints")
+        with pytest.raises(ls.CheckpointError, match="checkpoint 1 failed: "):
+            harness.push(records_of(1, 5))
