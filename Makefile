@@ -11,7 +11,9 @@ REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
 FUZZ_RUNS ?= 1000000
 BENCH_SECONDS ?= 0.1
-# Of beam-diff: the first seed and how many cases; the pinned version of Beam.
+# Of chaos: how many runs are killed at least.
+KILLS ?= 300
+# Of chaos and beam-diff: the (first) seed. Of beam-diff: how many cases; the pinned version of Beam.
 SEED ?= 1
 CASES ?= 200
 BEAM_VERSION := 2.77.0
@@ -36,7 +38,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +124,10 @@ mutants: $(VENV)/.builder | deps ## Plant faults in the core, one by one; the co
 
 beam-diff: build $(BEAM_VENV)/.installed-$(BEAM_VERSION) ## Compare panes with Apache Beam's on random streams (SEED, CASES)
 	@$(BIN)/python tools/beam_diff.py $(BEAM_VENV)/bin/python --seed $(SEED) --cases $(CASES)
+
+chaos: build $(VENV)/.tools ## Kill runs at every named step and at random, KILLS times; the results must be exact
+	@LLMOPT_STREAM_CHAOS=1 $(BIN)/python -m pytest -q tests/python/test_state_faults.py
+	@$(BIN)/python tools/chaos.py --kills $(KILLS) --seed $(SEED)
 
 clean: ## Remove the virtual environment and everything built
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

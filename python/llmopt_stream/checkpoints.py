@@ -23,6 +23,8 @@ __all__ = ["CheckpointSettings", "Checkpoints", "NoCheckpoints", "checkpoints_of
 
 _LOG = logging.getLogger("llmopt_stream")
 _FORMAT = 1
+_SHOWN = 100
+"""Of a value in a message, so many characters."""
 _BYTES_PER_STEP = 1 << 20
 """Of state that is encoded between two batches: some milliseconds."""
 _MOST_PENDING_BYTES = 64 << 20
@@ -131,8 +133,6 @@ class Checkpoints:
         self.records_before = 0
         """How many records earlier runs have taken, up to the checkpoint that this one goes on from."""
         self.sink_positions: list[Any] | None = None
-        known = backend.checkpoints()
-        self._id = max(known, default=0)
         self._starts_over = True
         self._taking: _Barrier | None = None
         self._waiting: dict[int, list[Any]] = {}
@@ -233,22 +233,22 @@ class Checkpoints:
     def _barrier(self, delivery: Delivery) -> None:
         self._last_at = time.monotonic()
         self._last_records = self._executor.records_in
-        self._id += 1
+        number = self._backend.next_checkpoint_id()
         if self._starts_over:
             self._writer.start_over()
             self._starts_over = False
         _core.kill_point("run:barrier")
-        positions = self._executor.positions()
+        watermark = self._executor.watermark
         manifest = Manifest(
             pipeline=self._name,
             plan=self._executor.fingerprint(),
-            positions=positions,
+            positions=self._executor.positions(),
             sinks=delivery.positions(),
-            executor=self._executor.begin_store(self._id, self._writer),
-            watermark=None if self._executor.watermark is None else int(self._executor.watermark),
+            executor=self._executor.begin_store(number, self._writer),
+            watermark=None if watermark is None else int(watermark),
             counts={name: count for name, count in self._executor.counts().items() if isinstance(count, int)},
-        )
-        self._taking = _Barrier(self._id, positions, manifest)
+        ).to_bytes()  # now: records that follow change what it is made of
+        self._taking = _Barrier(number, json.loads(manifest)["positions"], manifest)
 
     def _go_on(self, budget: int) -> None:
         taking = self._taking
@@ -259,7 +259,7 @@ class Checkpoints:
             self._taking = None
             self._waiting[taking.id] = taking.positions
             _core.kill_point("run:encoded")
-            self._writer.checkpoint(taking.id, taking.manifest.to_bytes(), self._settings.keep)
+            self._writer.checkpoint(taking.id, taking.manifest, self._settings.keep)
 
     def _take_outcomes(self) -> None:
         for number, failure, seconds, size in self._writer.take_outcomes():
@@ -314,7 +314,7 @@ class _Barrier:
 
     id: int
     positions: list[Any]
-    manifest: Manifest
+    manifest: bytes
 
 
 class _DamagedError(Exception):
@@ -338,7 +338,14 @@ class Manifest:
     format: int = _FORMAT
 
     def to_bytes(self) -> bytes:
-        return json.dumps(vars(self), allow_nan=False).encode()
+        """Raises CheckpointError where a position of a source or sink is not of JSON's types."""
+        try:
+            return json.dumps(vars(self), allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"checkpoint of {self.pipeline!r}: what position() of a source or sink returns has to be of JSON's "
+                f"types: {error}; sources {self.positions!r}, sinks {self.sinks!r}"
+            ) from error
 
     @classmethod
     def of(cls, data: bytes) -> Manifest:
@@ -346,13 +353,11 @@ class Manifest:
         try:
             said = json.loads(data)
             version = said["format"]
+            if version == _FORMAT:
+                return cls(**said)
         except (ValueError, LookupError, TypeError) as error:
             raise _DamagedError(f"its manifest cannot be read: {error}") from error
-        if version != _FORMAT:
-            raise CheckpointError(
-                f"checkpoint refused: format version {version!r} is not one this release reads"
-            )
-        return cls(**said)
+        raise CheckpointError(f"checkpoint refused: format version {version!r} is not one this release reads")
 
     def check_plan(self, plan: Any, checkpoint_id: int) -> None:
         """Raises CheckpointError where state of another plan would be read."""
@@ -381,4 +386,9 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
         for index, (one, other) in enumerate(zip(before, now, strict=True)):
             yield from _differences(one, other, f"{path}[{index}]")
     elif before != now:
-        yield f"{path}: was {before!r}, is {now!r}"
+        yield f"{path or 'all'}: was {_short(before)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

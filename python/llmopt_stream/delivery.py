@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .errors import CheckpointError
+
 if TYPE_CHECKING:
     from .executor import Executor
     from .plan import Plan
@@ -31,7 +33,7 @@ class Delivery:
         loop: asyncio.AbstractEventLoop | None = None,
         positions: Sequence[Any] | None = None,
     ) -> None:
-        """With `positions`, sinks go on from there."""
+        """With `positions`, sinks go on from there: each from the first that is of one that reads the same as it."""
         self._plan = plan
         self._branches = plan.branches
         self._errors = None if plan.error_handler is None else plan.error_handler.sink
@@ -40,20 +42,34 @@ class Delivery:
         for sink in plan.sinks():
             if all(sink is not other for other in self._all):
                 self._all.append(sink)
-        self._positions = positions
+        self._positions = list(positions or ())
         self._outcomes = _Outcomes(loop)
 
     def __enter__(self) -> Self:
         try:
-            for index, sink in enumerate(self._all):
+            for sink in self._all:
                 sink.prepare(self._plan)
-                started = sink.open() if self._positions is None else sink.resume(self._positions[index])
-                self._outcomes.wait_for(started)
+                self._outcomes.wait_for(self._start(sink))
                 self._opened.append(sink)
+            self._refuse_what_no_sink_has_taken()
         except BaseException:
             self._close(failed=True)
             raise
         return self
+
+    def _start(self, sink: Sink) -> Any:
+        for entry in self._positions:
+            if entry[0] == str(sink):
+                self._positions.remove(entry)
+                return sink.resume(entry[1])
+        return sink.open()
+
+    def _refuse_what_no_sink_has_taken(self) -> None:
+        missing = [name for name, position in self._positions if position is not None]
+        if missing:
+            raise CheckpointError(
+                f"the checkpoint belongs to results in {', '.join(missing)}, which the pipeline has no sink for"
+            )
 
     def flush(self) -> None:
         """When it returns, everything handed out so far outlives a crash."""
@@ -62,7 +78,7 @@ class Delivery:
 
     def positions(self) -> list[Any]:
         """After flush() or the end: where the sinks can go on."""
-        return [sink.position() for sink in self._all]
+        return [[str(sink), sink.position()] for sink in self._all]
 
     def emit(self, intake: Executor) -> list[Any]:
         """What is new, handed out; by branch."""

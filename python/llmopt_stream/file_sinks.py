@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +23,8 @@ from .sinks import Batch, Sink
 from .watermarks import LateEvent
 
 __all__ = ["NdjsonSink", "ParquetSink"]
+
+_BLOCK = 1 << 20
 
 
 class FileSink(Sink):
@@ -96,9 +100,17 @@ class FileSink(Sink):
 class NdjsonSink(FileSink):
     """Writes one line of JSON per result, late event or error to a file, which it replaces."""
 
+    def open(self) -> None:
+        """Begins a new file."""
+        super().open()
+        self._bytes, self._checksum = 0, 0
+
     def send_batch(self, table: Batch) -> None:
         """Writes the results of a batch."""
-        self.file.write("".join(f"{result.to_json()}\n" for result in table).encode())
+        lines = "".join(f"{result.to_json()}\n" for result in table).encode()
+        self.file.write(lines)
+        self._bytes += len(lines)
+        self._checksum = zlib.crc32(lines, self._checksum)
 
     def flush(self) -> None:
         """Brings all lines to the disk."""
@@ -106,25 +118,56 @@ class NdjsonSink(FileSink):
         self._is_resumable = True
 
     def position(self) -> Any:
-        """Which file, and how long it is."""
-        path = self._path if self._file is None else self._temporary
-        return {"file": str(path), "bytes": path.stat().st_size}
+        """Which file, how long it is, and what is in it."""
+        return {"file": self._temporary.name, "bytes": self._bytes, "crc32": self._checksum}
 
     def resume(self, position: Any) -> None:
         """Goes on with the file as it was, without the lines that came later."""
-        path, size = Path(position["file"]), position["bytes"]
-        if not path.exists() or path.stat().st_size < size:
+        size, checksum = position["bytes"], position["crc32"]
+        # The run may have put the file in its place after the checkpoint.
+        for path in (self._path.with_name(position["file"]), self._path):
+            if _checksum_of(path, size) == checksum:
+                break
+        else:
             raise CheckpointError(
-                f"{self}: {str(path)!r}, with results of before the checkpoint, is not there whole"
+                f"{self}: the {size} bytes of results of before the checkpoint are not there whole"
             )
         if path == self._path:
             shutil.copyfile(path, self._temporary)
         else:
             self._temporary = path
-        self._is_resumable = True
         self._begin("r+b")
+        self._is_resumable = True
+        self._bytes, self._checksum = size, checksum
         self.file.truncate(size)
         self.file.seek(size)
+
+
+def _checksum_of(path: Path, size: int) -> int | None:
+    """Of so many bytes at the beginning of a file; None where there are fewer."""
+    checksum = 0
+    try:
+        with path.open("rb") as file:
+            while size > 0 and (block := file.read(min(size, _BLOCK))):
+                checksum = zlib.crc32(block, checksum)
+                size -= len(block)
+    except FileNotFoundError:
+        return None
+    return None if size else checksum
+
+
+_ID = b"llmopt_stream.sink"
+"""In the metadata of a Parquet file: which sink's rows they are."""
+
+
+def _first_rows(source: Any, rows: int) -> Iterator[Any]:
+    """Of a Parquet file, row group by row group."""
+    for group in range(source.num_row_groups):
+        if rows == 0:
+            return
+        table = source.read_row_group(group)
+        yield table.slice(0, rows)
+        rows -= min(rows, table.num_rows)
 
 
 class ParquetSink(FileSink):
@@ -144,11 +187,19 @@ class ParquetSink(FileSink):
         self._writer: Any = None
         self._parts: list[Path] = []
         self._obsolete_parts: list[Path] = []
+        self._id = ""
+        self._rows = 0
 
     def open(self) -> None:
         """Begins a new file."""
-        self._pending, self._writer, self._parts = None, None, []
+        self._forget(uuid.uuid4().hex)
         super().open()
+
+    def _forget(self, own_id: str) -> None:
+        """Everything but the id, which temporary files carry in their names, and the file itself within."""
+        self._id = own_id
+        self._temporary = self._path.with_name(f".{self._path.name}.{own_id}.tmp")
+        self._pending, self._writer, self._parts, self._rows = None, None, [], 0
 
     def flush(self) -> None:
         """Brings what there is to the disk, as a part of the file to be."""
@@ -160,32 +211,55 @@ class ParquetSink(FileSink):
         self._writer = None
         self._to_disk(self.file)
         self.file.close()
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.{len(self._parts)}.tmp")
+        part = self._part(len(self._parts))
         self._temporary.replace(part)
         self._parts.append(part)
         self._begin()
 
+    def _part(self, number: int) -> Path:
+        return self._path.with_name(f".{self._path.name}.{self._id}.{number}.tmp")
+
     def position(self) -> Any:
-        """The parts so far."""
-        return [str(part) for part in ([self._path] if self._file is None else self._parts)]
+        """Which file, the number of its parts so far, and of their rows."""
+        return {"id": self._id, "parts": len(self._parts), "rows": self._rows}
 
     def resume(self, position: Any) -> None:
-        """Goes on behind the parts that there were."""
-        parts = [Path(part) for part in position]
-        if missing := [str(part) for part in parts if not part.exists()]:
-            raise CheckpointError(
-                f"{self}: {missing[0]!r}, with results of before the checkpoint, is not there"
-            )
-        self.open()
+        """Goes on behind the rows that there were."""
+        rows = position["rows"]
+        self._forget(position["id"])
+        if rows:
+            parts = [self._part(number) for number in range(position["parts"])]
+            if not parts or not all(part.exists() for part in parts):
+                # The run has put the file in its place after the checkpoint.
+                parts = [self._first_part(rows)]
+            self._parts, self._rows = parts, rows
+        # What came after the checkpoint comes again.
+        for path in self._path.parent.glob(f".{glob.escape(self._path.name)}.{self._id}.*"):
+            if path not in self._parts:
+                path.unlink()
+        self._begin()
         self._is_resumable = True
-        for part in parts:
-            # Names of parts are given anew, and must not be those of another process with the same number.
-            kept = self._temporary.with_suffix(f".{len(self._parts)}.{uuid.uuid4().hex[:8]}.tmp")
-            if part == self._path:
-                shutil.copyfile(part, kept)
-                self._parts.append(kept)
-            else:
-                self._parts.append(part)
+
+    def _first_part(self, rows: int) -> Path:
+        """The first rows of the file that is in its place, as a part."""
+        parquet = needs("pyarrow.parquet", "arrow")
+        part = self._part(0)
+        try:
+            with parquet.ParquetFile(self._path) as source:
+                schema = source.schema_arrow
+                if (schema.metadata or {}).get(_ID) == self._id.encode() and source.metadata.num_rows >= rows:
+                    with parquet.ParquetWriter(self._temporary, schema) as writer:
+                        for table in _first_rows(source, rows):
+                            writer.write_table(table)
+                    with self._temporary.open("r+b") as file:
+                        self._to_disk(file)
+                    self._temporary.replace(part)
+                    return part
+        except (FileNotFoundError, self._pyarrow.ArrowException):
+            pass  # it is not the file
+        raise CheckpointError(
+            f"{self}: the {rows} rows of results of before the checkpoint are not there whole"
+        )
 
     def send_batch(self, table: Batch) -> None:
         """Keeps the results of a batch until there are enough for a row group."""
@@ -211,13 +285,17 @@ class ParquetSink(FileSink):
             self.flush()
             file = self.file
         with contextlib.ExitStack() as opened:
-            writer: Any = None
-            for part in self._parts:
-                source = opened.enter_context(parquet.ParquetFile(part))
-                if writer is None:
-                    writer = opened.enter_context(parquet.ParquetWriter(file, source.schema_arrow))
-                for group in range(source.num_row_groups):
-                    writer.write_table(source.read_row_group(group).cast(writer.schema))
+            sources = [opened.enter_context(parquet.ParquetFile(part)) for part in self._parts]
+            try:
+                schema = self._pyarrow.unify_schemas(
+                    [source.schema_arrow for source in sources], promote_options="permissive"
+                )
+                writer = opened.enter_context(parquet.ParquetWriter(file, schema))
+                for source in sources:
+                    for group in range(source.num_row_groups):
+                        writer.write_table(source.read_row_group(group).cast(schema))
+            except (self._pyarrow.ArrowInvalid, self._pyarrow.ArrowTypeError) as error:
+                raise PipelineError(f"{self}: a column changed its type: {error}") from error
         self._obsolete_parts, self._parts = self._parts, []
 
     def close(self) -> None:
@@ -237,7 +315,9 @@ class ParquetSink(FileSink):
         table = pending.to_arrow() if isinstance(pending, ResultTable) else self._event_table(pending)
         self._pending = None if isinstance(pending, ResultTable) else []
         if self._writer is None:
-            self._writer = needs("pyarrow.parquet", "arrow").ParquetWriter(self.file, table.schema)
+            schema = table.schema.with_metadata({_ID: self._id.encode()})
+            self._writer = needs("pyarrow.parquet", "arrow").ParquetWriter(self.file, schema)
+        self._rows += table.num_rows
         try:
             # A column of keys, or of a user's results, has the type that its values so far need.
             self._writer.write_table(table.cast(self._writer.schema))

@@ -300,13 +300,20 @@ class StreamGraph:
 
     def fingerprint(self) -> Any:
         """What decides which checkpoints fit."""
-        return _fingerprint(self._plan)
+        return {
+            "inputs": {name: json.loads(head.core.fingerprint) for name, head in self.heads.items()},
+            "stages": [
+                json.loads(stage.core.fingerprint) if isinstance(stage, CoreStage | WindowStage) else {}
+                for stage in self._stages
+            ],
+            "operators": _fingerprint(self._plan),
+        }
 
     def begin_store(self, checkpoint_id: int, writer: _core.CheckpointWriter) -> Any:
         """Hands all state to the writer, at once; returns what else there is, as types of JSON."""
         del checkpoint_id
         writer.put(_STATE, self.snapshot())
-        return [self.failures.counts]
+        return [list(self.failures.counts)]
 
     def store(self, budget: int, writer: _core.CheckpointWriter) -> bool:
         """Everything was handed over by begin_store()."""

@@ -217,7 +217,7 @@ class Intake:
         """Starts a checkpoint of the state as it is; returns what Python keeps, as types of JSON."""
         self.core.begin_store(checkpoint_id, _PIECES, writer)
         return [
-            self.failures.counts,
+            list(self.failures.counts),
             [
                 [partition, encode(each, f"{generator}.get_state() of partition {partition}")]
                 for generator, partition, each in self.generator_states()

@@ -126,21 +126,21 @@ class FileSource(Source):
         """The file that is being read, and how far: in bytes after decompression, or in rows."""
         if self._path == "-":
             return None
-        if self._at == len(self._files):
-            return {"file": self._at, "path": "", "at": 0}
-        file = self._files[self._at]
-        return {"file": self._at, "path": file.path, "at": file.at}
+        # At the end, that of the last file: others may come after it.
+        index = min(self._at, len(self._files) - 1)
+        file = self._files[index]
+        return {"file": index, "path": file.path, "at": file.at}
 
     def seek(self, position: Any) -> None:
         """Files that have been read must be there as they were; further ones may have come."""
         paths = self._paths()
         index, path = position["file"], position["path"]
-        if index < len(paths) and path not in ("", paths[index]):
+        if index < len(paths) and path != paths[index]:
             raise PipelineError(
                 f"{self}: file {index} is {paths[index]!r}, and was {path!r} when the checkpoint was taken"
             )
-        if index > len(paths) or (path and index == len(paths)):
-            raise PipelineError(f"{self}: {path or 'a file'!r}, which was read, is not there any more")
+        if index >= len(paths):
+            raise PipelineError(f"{self}: {path!r}, which was read, is not there any more")
         self._start = (index, position["at"])
 
     def progress(self) -> float | None:

@@ -74,6 +74,7 @@ class StateBackend:
 
     def __init__(self, core: _core.StateBackend) -> None:
         self._core = core
+        self._last_id = 0
 
     @property
     def core(self) -> _core.StateBackend:
@@ -133,6 +134,12 @@ class StateBackend:
     def checkpoint(self, checkpoint_id: int, manifest: bytes = b"") -> None:
         """Keeps all keys as they are now, under an id greater than every one before, with bytes of your own."""
         self._core.checkpoint(_id(checkpoint_id), _value(manifest, "checkpoint: manifest"))
+        self._last_id = max(self._last_id, checkpoint_id)
+
+    def next_checkpoint_id(self) -> int:
+        """An id greater than those of all checkpoints, discarded ones too, and than those it gave before."""
+        self._last_id = max([self._last_id, *self.checkpoints()]) + 1
+        return int(self._last_id)
 
     def restore(self, checkpoint_id: int, *, verify: bool = True) -> Any:
         """Replaces all keys by those of a checkpoint; its manifest.

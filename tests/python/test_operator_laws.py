@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from llmopt_stream.state import StateBackend
 from llmopt_stream.testing import PipelineHarness
 
 STREAM = ls.create_pipeline("stream").with_event_time("ts", unit="us").key_by("key")
@@ -246,11 +247,17 @@ def counters(harness: PipelineHarness) -> dict[str, Any]:
 
 
 def driven(
-    builder: ls.StreamPipelineBuilder, steps: list[Step], cuts: str, *, seed: int = 0, parallelism: int = 1
+    builder: ls.StreamPipelineBuilder,
+    steps: list[Step],
+    cuts: str,
+    *,
+    seed: int = 0,
+    parallelism: int = 1,
+    backend: StateBackend | None = None,
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """What comes out, branch by branch in the end, and the counters at each watermark."""
     rng = random.Random(seed)
-    harness = PipelineHarness(builder, parallelism=parallelism)
+    harness = PipelineHarness(builder, parallelism=parallelism, state_backend=backend)
     batch: list[Any] = []
     counted = []
 
@@ -290,6 +297,7 @@ def test_cuts_and_snapshots_change_nothing(name: str, watermarks: str) -> None:
         some += len(expected[0])
         for cuts in ("random", "whole", "restored"):
             assert driven(builder, steps, cuts, seed=seed) == expected, (seed, cuts)
+        assert driven(builder, steps, "random", seed=seed, backend=ls.MemoryStateBackend()) == expected, seed
         if "count" not in name:
             assert driven(builder, steps, "random", seed=seed, parallelism=2) == expected, seed
     assert some > 10
@@ -392,10 +400,17 @@ def test_streams_of_several_inputs_are_cut_and_restored_as_one_stream_is(name: s
     if watermarks == "generated":
         builder = _generating(builder)
 
-    def seen(most: int, *, seed: int, restores: bool = False, parallelism: int = 1) -> tuple[list[Any], Any]:
+    def seen(
+        most: int,
+        *,
+        seed: int,
+        restores: bool = False,
+        parallelism: int = 1,
+        backend: StateBackend | None = None,
+    ) -> tuple[list[Any], Any]:
         rng = random.Random(seed)
         turns = [(rng.choice(inputs), record) for record in records_of(seed, 160)]
-        harness = PipelineHarness(builder, parallelism=parallelism)
+        harness = PipelineHarness(builder, parallelism=parallelism, state_backend=backend)
         for number, (input_name, group) in enumerate(groupby(turns, key=lambda turn: turn[0])):
             records = [record for _, record in group]
             for first in range(0, len(records), most):
@@ -412,6 +427,7 @@ def test_streams_of_several_inputs_are_cut_and_restored_as_one_stream_is(name: s
     assert seen(100, seed=1) == expected
     assert seen(100, seed=1, parallelism=2) == expected
     assert seen(2, seed=1, restores=True) == expected
+    assert seen(5, seed=1, backend=ls.MemoryStateBackend()) == expected
 
 
 def _generating(builder: ls.StreamPipelineBuilder) -> ls.StreamPipelineBuilder:

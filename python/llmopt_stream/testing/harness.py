@@ -11,13 +11,16 @@ from llmopt_stream.error_policy import ErrorEvent
 from llmopt_stream.errors import AggregationError, CheckpointError, ConfigurationError, PipelineError
 from llmopt_stream.events import GroupingKey
 from llmopt_stream.exact_json import decode, encode
-from llmopt_stream.executor import executor_of
+from llmopt_stream.executor import Executor, executor_of
 from llmopt_stream.explain import RecordExplanation
 from llmopt_stream.failures import Failures, Order
 from llmopt_stream.lateness import LatenessReport
+from llmopt_stream.state import StateBackend
 from llmopt_stream.units import MICROSECOND, Time, core_time, to_timedelta
 from llmopt_stream.watermarks import LateEvent, Watermark
 from llmopt_stream.windows import Window
+
+from .stored_state import StoredState
 
 __all__ = ["PipelineHarness"]
 
@@ -28,6 +31,9 @@ class PipelineHarness:
     The builder needs no source and no sink. With a watermark generator, records move the watermark;
     without one it moves only by `advance_watermark`. It runs on `parallelism` threads, whatever the
     builder's options say: one, unless told otherwise.
+
+    With a state backend, all state goes through it: after each step what has changed is stored there in a
+    checkpoint, and the next step goes on from what the backend has. A harness begins anew, whatever is in it.
 
     >>> from llmopt_stream import create_pipeline
     >>> builder = (create_pipeline().with_event_time("ts", unit="ms").key_by("key")
@@ -40,39 +46,60 @@ class PipelineHarness:
     """
 
     def __init__(
-        self, builder: StreamPipelineBuilder, parallelism: int = 1, state_backend: Any = None
+        self,
+        builder: StreamPipelineBuilder,
+        parallelism: int = 1,
+        state_backend: StateBackend | None = None,
     ) -> None:
-        if state_backend is not None:
+        if not isinstance(state_backend, StateBackend | None):
             raise ConfigurationError(
-                "PipelineHarness: state_backend: only None, for state in memory, is supported"
+                f"PipelineHarness: state_backend: {state_backend!r} must be a MemoryStateBackend, a "
+                "RocksDBStateBackend or None"
             )
-        plan = builder.with_options(parallelism=parallelism).checked().plan
+        self._plan = builder.with_options(parallelism=parallelism).checked().plan
+        self._intake = self._executor()
+        self._stored = None if state_backend is None else StoredState(state_backend)
+
+    def _executor(self) -> Executor:
+        plan = self._plan
         failures = Failures(plan.error_handler, branches=len(plan.branches), keeps_events=True)
-        self._intake = executor_of(
+        return executor_of(
             plan, watermark_of=lambda each: each.watermark, collect_late=True, failures=failures
         )
+
+    def _step_done(self) -> None:
+        """Lets all state go through the backend, if there is one."""
+        if self._stored is not None:
+            pending = self._pending()
+            self._intake = self._stored.replaced(self._intake, self._executor)
+            self._restore_pending(pending)
 
     def push(self, record: Any, *, partition: int = 0, input: str | None = None) -> None:  # noqa: A002
         """Takes one record (dict, dataclass, …), a list of them, or a DataFrame or Arrow batch, of one partition; of
         pipelines with several inputs, of one input: "left" or "right" of a join, "0", "1", … of a union.
         """
         self._intake.push(record, partition, input=input)
+        self._step_done()
 
     def push_batch(self, batch: Any, *, partition: int = 0, input: str | None = None) -> None:  # noqa: A002
         """Takes the rows of anything with `__arrow_c_stream__`."""
         self._intake.push(batch, partition, input=input)
+        self._step_done()
 
     def advance_watermark(self, watermark: Time) -> None:
         """No record with an earlier time is expected any more. Going back is ignored."""
         self._intake.advance_watermark(core_time(watermark, "advance_watermark"))
+        self._step_done()
 
     def advance_processing_time(self, time: Time) -> None:
         """Sets the manual clock, which starts at 0. Going back is ignored."""
         self._intake.advance_processing_time(core_time(time, "advance_processing_time"))
+        self._step_done()
 
     def end_of_input(self) -> None:
         """Nothing more comes: every window completes."""
         self._intake.end_of_input()
+        self._step_done()
 
     def drain(self) -> list[Any]:
         """The panes since the last drain, AggregationResults in firing order, branch by branch; of pipelines that
@@ -120,6 +147,12 @@ class PipelineHarness:
         holds what cannot be restored exactly. JSON's types, tuples, sets, bytes, times, Decimal, numbers of
         NumPy, times of pandas, and dataclasses of these can.
         """
+        header = self._pending()
+        body = len(header).to_bytes(8, "little") + header + self._intake.snapshot()
+        return body + _checksum(body)
+
+    def _pending(self) -> bytes:
+        """Late records and errors that were not drained, and what generators written in Python keep."""
         errors, events = self._intake.failures.get_state()
         parts = {
             "late": [_encode_late(event) for event in self._intake.late],
@@ -129,9 +162,19 @@ class PipelineHarness:
             ],
             "errors": [errors, [_encode_error(*each) for each in events]],
         }
-        header = json.dumps(parts, allow_nan=False).encode()
-        body = len(header).to_bytes(8, "little") + header + self._intake.snapshot()
-        return body + _checksum(body)
+        return json.dumps(parts, allow_nan=False).encode()
+
+    def _restore_pending(self, header: bytes) -> None:
+        try:
+            parts = json.loads(header)
+            late = [_decode_late(event) for event in parts["late"]]
+            generators = {int(partition): decode(state) for partition, state in parts["watermark_generators"]}
+            counts, events = parts["errors"]
+            errors = [_decode_error(each) for each in events]
+        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+            raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
+        self._intake.restore(late=late, generators=generators)
+        self._intake.failures.set_state(counts, errors)
 
     @classmethod
     def restore(
@@ -152,18 +195,8 @@ class PipelineHarness:
             raise CheckpointError("snapshot refused: its checksum is wrong; it was cut short or altered")
         end = 8 + int.from_bytes(body[:8], "little")
         harness._intake.restore_state(body[end:])
-        try:
-            header = json.loads(body[8:end])
-            late = [_decode_late(event) for event in header["late"]]
-            generators = {
-                int(partition): decode(state) for partition, state in header["watermark_generators"]
-            }
-            counts, events = header["errors"]
-            errors = [_decode_error(each) for each in events]
-        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"snapshot refused: its header is damaged ({error})") from error
-        harness._intake.restore(late=late, generators=generators)
-        harness._intake.failures.set_state(counts, errors)
+        harness._restore_pending(body[8:end])
+        harness._step_done()
         return harness
 
 

@@ -10,6 +10,7 @@ from llmopt_stream.branches import Branch
 from llmopt_stream.columns import Column, Expression, Literal, Operation
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.schemas import types_of_event
+from llmopt_stream.state import MemoryStateBackend, StateBackend
 from llmopt_stream.triggers import EventTimeTrigger
 from llmopt_stream.units import to_datetime
 from llmopt_stream.watermarks import CoreWatermark
@@ -47,10 +48,12 @@ def assert_laws(
     max_examples: int = 100,
     parallelism: Sequence[int] = (1, 2, 4),
     partitions: int = 1,
+    state_backend: StateBackend | None = None,
 ) -> None:
     """Checks that a pipeline keeps the laws, on streams that hypothesis makes up; an AssertionError if not.
 
-    - Batch cuts, `parallelism`, and snapshot and restore between any two steps change no output.
+    - Batch cuts, `parallelism`, snapshot and restore between any two steps, and state that is stored in a backend
+      and read back after each batch change no output. The backend is `state_backend`, or else one in memory.
     - Disorder within the watermark's bound changes no final pane; of pipelines with such a bound, the default
       trigger, windows by event time, and neither heavy hitters nor percentiles by rank.
     - What comes out is what the naive reference computes.
@@ -70,6 +73,7 @@ def assert_laws(
     for branch in plan.branch_names():
         NaiveWindows.of(builder, branch)  # refuses what it does not know
     streams = _streams(plan) if records is None else records
+    backend = MemoryStateBackend() if state_backend is None else state_backend
     law = settings(
         max_examples=max_examples,
         deadline=None,
@@ -95,13 +99,15 @@ def assert_laws(
         threads = data.draw(st.sampled_from(parallelism))
         cuts = data.draw(batch_splits(len(steps)))
         stops = data.draw(st.sets(st.integers(0, len(cuts)), max_size=3))
-        other = _in_batches(builder, steps, cuts, stops, threads)
+        is_stored = data.draw(st.booleans())
+        other = _in_batches(builder, steps, cuts, stops, threads, backend if is_stored else None)
         found = difference_of_texts(output.lines(), other.lines())
         if found:
             raise AssertionError(
-                "law 1: for one ordered input, batch cuts, parallelism and restored snapshots change nothing; but "
-                f"with parallelism {threads}, batches of the steps {_cuts_text(cuts)} and restored snapshots before the "
-                f"batches {sorted(stops)}:\n{found}\n{_steps_text(steps)}"
+                "law 1: for one ordered input, batch cuts, parallelism, restored snapshots and the state backend change "
+                f"nothing; but with parallelism {threads}, batches of the steps {_cuts_text(cuts)}, restored snapshots "
+                f"before the batches {sorted(stops)} and {f'{backend!r}' if is_stored else 'no state backend'}:\n"
+                f"{found}\n{_steps_text(steps)}"
             )
 
     equal_outputs_for_one_input()
@@ -180,11 +186,14 @@ def _in_batches(
     cuts: Sequence[slice],
     stops: set[int],
     threads: int,
+    backend: StateBackend | None,
 ) -> Output:
-    harness = PipelineHarness(builder, parallelism=threads)
+    harness = PipelineHarness(builder, parallelism=threads, state_backend=backend)
     for number in range(len(cuts) + 1):
         if number in stops:
-            harness = PipelineHarness.restore(builder, harness.snapshot(), parallelism=threads)
+            harness = PipelineHarness.restore(
+                builder, harness.snapshot(), parallelism=threads, state_backend=backend
+            )
         if number < len(cuts):
             take_in_batches(harness, steps[cuts[number]])
     return Output.at_end(harness)
