@@ -11,11 +11,13 @@ REPORTS := build/reports
 MINIMUM_LINE_COVERAGE := 80
 FUZZ_RUNS ?= 1000000
 BENCH_SECONDS ?= 0.1
-# Of beam-diff: the first seed and how many cases; the pinned version of Beam.
+# Of beam-diff: the first seed, of chaos too, and how many cases; the pinned version of Beam.
 SEED ?= 1
 CASES ?= 200
 BEAM_VERSION := 2.77.0
 BEAM_VENV := build/beam-venv
+# Of chaos: at least so many kills.
+KILLS ?= 300
 
 CPP_FILES := $(shell find cpp tests/cpp $(wildcard benchmarks) -name '*.hpp' -o -name '*.cpp')
 BUILD_INPUTS := $(filter cpp/%,$(CPP_FILES)) CMakeLists.txt pyproject.toml
@@ -36,7 +38,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +124,10 @@ mutants: $(VENV)/.builder | deps ## Plant faults in the core, one by one; the co
 
 beam-diff: build $(BEAM_VENV)/.installed-$(BEAM_VERSION) ## Compare panes with Apache Beam's on random streams (SEED, CASES)
 	@$(BIN)/python tools/beam_diff.py $(BEAM_VENV)/bin/python --seed $(SEED) --cases $(CASES)
+
+chaos: build $(VENV)/.tools ## Kill runs at every step and at random, and look what was lost (SEED, KILLS)
+	@LLMOPT_STREAM_CHAOS=1 $(BIN)/python -m pytest -q tests/python/test_state_faults.py
+	@$(BIN)/python tools/chaos.py --kills $(KILLS) --seed $(SEED)
 
 clean: ## Remove the virtual environment and everything built
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
