@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cli_checkpoints import add_checkpoints
 from .errors import ConfigurationError, ProcessorError
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_processor(commands)
     _add_validate(commands)
     _add_explain(commands)
+    add_checkpoints(commands)
     _add_generate(commands)
     _add_conformance(commands)
     _add_bench(commands)

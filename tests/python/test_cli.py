@@ -28,13 +28,16 @@ def test_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     assert "demo " in text
     assert "run " in text
     assert "explain " in text
+    assert "list, verify, export and restore checkpoints" in text
     assert "generate " in text
     assert "conformance " in text
     assert "bench " in text
     assert "exit codes: 0 done, 1 failed, 2 wrong settings" in text
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "explain", "generate", "conformance", "bench"])
+@pytest.mark.parametrize(
+    "command", ["demo", "run", "explain", "checkpoints", "generate", "conformance", "bench"]
+)
 def test_help_of_a_command_fits_a_narrow_terminal(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
