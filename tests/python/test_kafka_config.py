@@ -203,3 +203,9 @@ def test_a_callable_gap_needs_whole_records() -> None:
 def test_a_position_that_is_none_is_refused() -> None:
     with pytest.raises(ls.CheckpointError, match="no position of a Kafka source"):
         ls.KafkaSource(ls.KafkaConfig(topics=["t"])).seek({"file": 3})
+
+
+def test_a_bounded_read_is_no_member_of_the_group() -> None:
+    for until, named in ((None, True), ("end", False)):
+        config = ls.KafkaConfig(group_instance_id="first", until=until)
+        assert ("group.instance.id" in dict(config.consumer(Redaction())["settings"])) is named

@@ -263,7 +263,8 @@ class KafkaConfig(_Connection):
             "fetch.wait.max.ms": "10",
             "fetch.message.max.bytes": str(4 << 20),
         }
-        if self.group_instance_id is not None:
+        # A bounded read is no member of the group, and a member by that name would fence its commits.
+        if self.group_instance_id is not None and self.until is None:
             settings["group.instance.id"] = self.group_instance_id
         return {
             **self.client(settings, redaction),

@@ -21,27 +21,37 @@ FEW = ["count", "sum", "min", "max", "p50"]
 
 
 def pipeline_of(
-    bootstrap: str, topic: str, results: str, directory: Path, *, until: str | None = None
+    bootstrap: str,
+    topic: str,
+    results: str,
+    state: ls.RocksDBStateBackend,
+    *,
+    until: str | None = None,
+    member: str | None = None,
 ) -> ls.StreamPipeline:
     return (
         ls.create_pipeline("latency")
         .with_kafka_source(
             ls.KafkaConfig(
                 bootstrap_servers=bootstrap, group_id=topic, topics=[topic], until=until, session_timeout_ms=6_000,
-                group_instance_id="only", max_poll_records=20,
+                group_instance_id=member, max_poll_records=20,
             )
         )
         .with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("5s"))
         .key_by("data.model")
         .with_tumbling_window("1m")
         .aggregate("data.latency_ms", FEW)
-        .with_state_backend(ls.RocksDBStateBackend(str(directory / "state"), str(directory / "checkpoints")))
+        .with_state_backend(state)
         .with_checkpoints(interval="50ms")
         .with_sink(
             ls.KafkaAggregationSink(ls.KafkaProducerConfig(bootstrap_servers=bootstrap, result_topic=results))
         )
         .build()
     )  # fmt: skip
+
+
+def state_in(directory: Path) -> ls.RocksDBStateBackend:
+    return ls.RocksDBStateBackend(str(directory / "state"), str(directory / "checkpoints"))
 
 
 def _check(kafka: KafkaCluster, topic: str, results: str, sent: list[Any]) -> None:
@@ -63,11 +73,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was_and_commits_what_is_safe(
     sent = events(3_000, partitions=3)
     random_ = random.Random(5)
     at, committed = 0, 0
+    state = state_in(tmp_path)
     while at < len(sent):
         more = random_.randrange(400, 1_200)
         kafka.send(topic, sent[at : at + more])
         at += more
-        pipeline = pipeline_of(kafka.bootstrap, topic, results, tmp_path)
+        pipeline = pipeline_of(kafka.bootstrap, topic, results, state)
         stopping = threading.Timer(random_.random() * 2, pipeline.stop)
         stopping.start()
         pipeline.run()
@@ -75,7 +86,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was_and_commits_what_is_safe(
         now = sum(offset or 0 for offset in kafka.committed(topic, topic, 3))
         assert committed <= now <= at
         committed = now
-    pipeline_of(kafka.bootstrap, topic, results, tmp_path, until="end").run()
+    pipeline_of(kafka.bootstrap, topic, results, state, until="end").run()
     _check(kafka, topic, results, sent)
     assert kafka.committed(topic, topic, 3) == [1_000, 1_000, 1_000]
 
@@ -95,12 +106,12 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing(kafka: KafkaCluste
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    pipeline_of(kafka.bootstrap, topic, results, tmp_path, until="end").run()
+    pipeline_of(kafka.bootstrap, topic, results, state_in(tmp_path), until="end").run()
     _check(kafka, topic, results, sent)
 
 
 def _run(bootstrap: str, topic: str, results: str, directory: str) -> None:
-    pipeline = pipeline_of(bootstrap, topic, results, Path(directory))
+    pipeline = pipeline_of(bootstrap, topic, results, state_in(Path(directory)), member="only")
     sys.stdout.write("running\n")
     sys.stdout.flush()
     pipeline.run()
