@@ -64,7 +64,7 @@ std::vector<KafkaOffset> KafkaPartitions::positions() const {
     std::vector<KafkaOffset> positions;
     for (const auto& [topic, partitions] : topics_) {
         for (const auto& [index, partition] : partitions) {
-            if (partition.assigned && partition.next != kUnknown) {
+            if ((partition.assigned || !partition.known) && partition.next != kUnknown) {
                 positions.push_back({topic, index, partition.next});
             }
         }

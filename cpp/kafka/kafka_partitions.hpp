@@ -52,7 +52,7 @@ public:
     void seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets);
     /// All topics so far, in the order in which they were first seen.
     [[nodiscard]] std::vector<std::string> topics() const;
-    /// Where the assigned partitions are.
+    /// Where the assigned partitions are, and those of seek() that have yet to be assigned.
     [[nodiscard]] std::vector<KafkaOffset> positions() const;
     /// The numbers of those assigned that may still give records.
     [[nodiscard]] std::vector<std::uint32_t> live_numbers() const;

@@ -10,16 +10,24 @@ import typing_extensions
 __all__: list[str] = [
     "Accumulator",
     "ArrowReader",
+    "CheckpointWriter",
     "FeedbackGenerator",
     "KafkaConsumer",
     "KafkaProducer",
+    "MemoryStateBackend",
     "NdjsonReader",
     "Panes",
     "Pipeline",
     "RecordJoin",
+    "RocksDBStateBackend",
+    "StateBackend",
+    "StateChanges",
     "assign_windows",
     "check_kafka_properties",
+    "kill_point",
+    "list_checkpoints",
     "parse_iso8601",
+    "verify_checkpoint",
 ]
 
 class Accumulator:
@@ -111,6 +119,11 @@ class Accumulator:
         Whether anything reads values as they are, whatever their type.
         """
     @property
+    def settings(self) -> tuple:
+        """
+        What it was made of: metrics, types, labels.
+        """
+    @property
     def sum(self) -> None | int | float: ...
 
 class Panes:
@@ -155,12 +168,21 @@ class NdjsonReader:
         """
         The bytes of a record of the last batch, by its place among its input records.
         """
+    def seek(self, offset: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Before anything was read: goes on at an offset.
+        """
     def set_keep_records(self, keep: bool) -> None:
         """
         Whether record() will be asked for.
         """
     @property
     def bytes_read(self) -> int: ...
+    @property
+    def offset(self) -> int:
+        """
+        Where the first record that was not taken begins, in the decompressed bytes.
+        """
     @property
     def total_bytes(self) -> int:
         """
@@ -207,6 +229,85 @@ class FeedbackGenerator:
         """
         Writes all that remains to a file; calls progress(records) every few MiB. Returns counts().
         """
+
+class StateChanges:
+    """
+    Puts and deletes that are made together.
+    """
+    def __init__(self) -> None: ...
+    def delete(self, key: bytes) -> None: ...
+    def put(
+        self, key: bytes, value: bytes, expires: typing.SupportsInt | typing.SupportsIndex | None = None
+    ) -> None: ...
+
+class StateBackend:
+    """
+    Keys and values, both any bytes, with checkpoints to go back to.
+    """
+    def apply(self, changes: StateChanges) -> None:
+        """
+        All or nothing.
+        """
+    def checkpoint(self, id: typing.SupportsInt | typing.SupportsIndex, manifest: bytes) -> None: ...
+    def checkpoints(self) -> list: ...
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
+    def compact(self) -> None: ...
+    def discard(self, id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def get(self, key: bytes) -> typing.Any: ...
+    def restore(self, id: typing.SupportsInt | typing.SupportsIndex, verify: bool) -> bytes: ...
+    def scan_page(
+        self, prefix: bytes, start: bytes, bytes: typing.SupportsInt | typing.SupportsIndex
+    ) -> list:
+        """
+        The first entries with this prefix, from a key on.
+        """
+    def set_expired_before(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def verify(self, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]: ...
+    @property
+    def bytes_read(self) -> int: ...
+    @property
+    def bytes_written(self) -> int: ...
+
+class MemoryStateBackend(StateBackend):
+    def __init__(self) -> None: ...
+
+class RocksDBStateBackend(StateBackend):
+    def __init__(
+        self,
+        path: str,
+        checkpoint_path: str,
+        memtable_bytes: typing.SupportsInt | typing.SupportsIndex,
+        cache_bytes: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
+class CheckpointWriter:
+    """
+    Writes checkpoints in a thread of its own, in the order given.
+    """
+    def __init__(self, backend: StateBackend) -> None: ...
+    def checkpoint(
+        self,
+        id: typing.SupportsInt | typing.SupportsIndex,
+        manifest: bytes,
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        expired_before: typing.SupportsInt | typing.SupportsIndex = -9223372036854775808,
+    ) -> None: ...
+    def put(self, name: str, value: bytes) -> None: ...
+    def start_over(self) -> None:
+        """
+        Forgets all state, and failures, before what comes next.
+        """
+    def take_outcomes(self) -> list:
+        """
+        (id, what failed or None, seconds, bytes) of checkpoints since the last call.
+        """
+    def wait(self) -> None:
+        """
+        Until all is done that was asked for.
+        """
+    @property
+    def pending_bytes(self) -> int: ...
 
 class KafkaConsumer:
     """
@@ -338,6 +439,12 @@ class Pipeline:
     ) -> None: ...
     def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def begin_store(
+        self, id: typing.SupportsInt | typing.SupportsIndex, prefix: str, writer: CheckpointWriter
+    ) -> None:
+        """
+        Starts a checkpoint of the state as it is now.
+        """
     def branch_counts(self, branch: typing.SupportsInt | typing.SupportsIndex) -> dict: ...
     def counts(self) -> dict: ...
     def delays(self) -> list:
@@ -356,6 +463,10 @@ class Pipeline:
     def explain_record(self, record: typing.Any) -> typing.Any:
         """
         Why it is malformed, or (time, watermark, key values, [(start, end, fate), …] by branch).
+        """
+    def forget_stored(self) -> None:
+        """
+        A checkpoint has failed: the next one has everything.
         """
     def handed_on(self) -> list:
         """
@@ -413,11 +524,18 @@ class Pipeline:
         """
     def records_by_shard(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[int]: ...
     def restore(self, snapshot: bytes) -> None: ...
+    def restore_stored(self, prefix: str, backend: StateBackend) -> None: ...
     def snapshot(self) -> bytes: ...
+    def store(self, budget: typing.SupportsInt | typing.SupportsIndex, writer: CheckpointWriter) -> bool:
+        """
+        Hands about `budget` bytes more to the writer; whether that was all.
+        """
     def take_late(self, branch: typing.SupportsInt | typing.SupportsIndex = 0) -> list:
         """
         (position, input index, event time, watermark, key values, windows) since the last call.
         """
+    @property
+    def fingerprint(self) -> str: ...
     @property
     def live(self) -> tuple[int, int, int]:
         """
@@ -469,7 +587,22 @@ def check_kafka_properties(of_producer: bool, properties: collections.abc.Sequen
     ConfigurationError unless users may set all of them to these values.
     """
 
+def kill_point(name: str) -> None:
+    """
+    Ends the process by SIGKILL if LLMOPT_STREAM_KILL_POINT names this step.
+    """
+
+def list_checkpoints(path: str) -> list:
+    """
+    (id, created, bytes, manifest, damage) of each checkpoint in a directory, in use or not.
+    """
+
 def parse_iso8601(text: str) -> int | None:
     """
     Microseconds since the epoch of an ISO-8601 time, or None.
+    """
+
+def verify_checkpoint(path: str, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]:
+    """
+    What is damaged in a checkpoint, in use or not.
     """

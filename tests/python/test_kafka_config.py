@@ -161,7 +161,7 @@ def test_errors_leave_without_secrets_and_without_a_cause_that_has_them() -> Non
 
 
 def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
-    config = ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", topics=["t"], startup_timeout="300ms")
+    config = ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", topics=["t"], startup_timeout_ms=300)
     pipeline = (
         ls.create_pipeline().with_kafka_source(config).with_tumbling_window("1m").aggregate("v", ["count"])
     )
@@ -171,7 +171,7 @@ def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
         pipeline.build().run()
     assert caught.value.retriable
     sink = ls.KafkaAggregationSink(
-        ls.KafkaProducerConfig(bootstrap_servers="127.0.0.1:1", startup_timeout="300ms")
+        ls.KafkaProducerConfig(bootstrap_servers="127.0.0.1:1", startup_timeout_ms=300)
     )
     with pytest.raises(ls.KafkaError, match=r"127\.0\.0\.1:1: no broker answers"):
         sink.open()
@@ -192,7 +192,7 @@ def test_a_dead_letter_sink_needs_to_know_brokers() -> None:
 def test_a_callable_gap_needs_whole_records() -> None:
     builder = (
         ls.create_pipeline()
-        .with_kafka_source(ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", startup_timeout="1s"))
+        .with_kafka_source(ls.KafkaConfig(bootstrap_servers="127.0.0.1:1", startup_timeout_ms=1_000))
         .with_session_window(lambda record: 1)
         .aggregate("v", ["count"])
     )
@@ -203,3 +203,9 @@ def test_a_callable_gap_needs_whole_records() -> None:
 def test_a_position_that_is_none_is_refused() -> None:
     with pytest.raises(ls.CheckpointError, match="no position of a Kafka source"):
         ls.KafkaSource(ls.KafkaConfig(topics=["t"])).seek({"file": 3})
+
+
+def test_a_bounded_read_is_no_member_of_the_group() -> None:
+    for until, named in ((None, True), ("end", False)):
+        config = ls.KafkaConfig(group_instance_id="first", until=until)
+        assert ("group.instance.id" in dict(config.consumer(Redaction())["settings"])) is named

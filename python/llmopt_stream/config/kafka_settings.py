@@ -42,6 +42,7 @@ _SECURITY = (
     Setting("ssl_key_location", Nullable(Text()), None, "And its key."),
     Setting("ssl_key_password", Nullable(SecretText()), None, "And the key's password; say it by reference."),
     Setting("insecure", Flag(), False, "Do not check who the brokers are. For tests only."),
+    Setting("startup_timeout_ms", Whole(1), 30000, "How long brokers may be away when a run begins."),
 )
 _PROPERTIES = Setting(
     "properties",

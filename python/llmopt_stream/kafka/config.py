@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from llmopt_stream import _core
 from llmopt_stream.errors import ConfigurationError, ProcessorWarning
-from llmopt_stream.units import Duration, Time, duration_micros, time_micros
+from llmopt_stream.units import Time, time_micros
 
 from .secret import Redaction, Secret
 
@@ -53,7 +53,7 @@ class _Connection:
     ssl_key_password: str | None = None
     insecure: bool = False
     """Do not check who the brokers are. For tests only."""
-    startup_timeout: Duration = "30s"
+    startup_timeout_ms: int = 30_000
     """How long brokers may be away when a run begins; later on they may be away for longer."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Further properties of librdkafka, by its names. Those that run code, and those that delivery depends on,
@@ -73,7 +73,7 @@ class _Connection:
         texts = {key: _property_text(name, key, value) for key, value in dict(self.properties).items()}
         object.__setattr__(self, "properties", texts)
         _core.check_kafka_properties(self._of_producer, list(texts.items()))
-        duration_micros(self.startup_timeout, f"{name}: startup_timeout")
+        _at_least(name, "startup_timeout_ms", self.startup_timeout_ms, 1)
         self._check_security(name)
 
     def _check_security(self, name: str) -> None:
@@ -155,10 +155,6 @@ class _Connection:
         return Redaction(
             [*secrets, *(each for each in (self.sasl_password, self.ssl_key_password) if each is not None)]
         )
-
-    @property
-    def patience_ms(self) -> int:
-        return duration_micros(self.startup_timeout, "startup_timeout") // 1000
 
     def connection(self) -> dict[str, str]:
         """By librdkafka's names."""
@@ -267,7 +263,8 @@ class KafkaConfig(_Connection):
             "fetch.wait.max.ms": "10",
             "fetch.message.max.bytes": str(4 << 20),
         }
-        if self.group_instance_id is not None:
+        # A bounded read is no member of the group, and a member by that name would fence its commits.
+        if self.group_instance_id is not None and self.until is None:
             settings["group.instance.id"] = self.group_instance_id
         return {
             **self.client(settings, redaction),
@@ -277,7 +274,7 @@ class KafkaConfig(_Connection):
             "until_end": self.until == "end",
             "cloud_events": self.format == "cloudevents",
             "auto_commit": self.enable_auto_commit,
-            "patience_ms": self.patience_ms,
+            "patience_ms": self.startup_timeout_ms,
             "max_poll_interval_ms": int(self.properties.get("max.poll.interval.ms", 300_000)),
         }
 

@@ -31,6 +31,9 @@ class _KafkaSink(Sink):
 
     def __init__(self) -> None:
         self._config: KafkaProducerConfig | None = None
+        """As it was said."""
+        self._of_pipeline: KafkaProducerConfig | None = None
+        """Where nothing was said."""
         self._redaction = Redaction()
         self._pipeline = ""
         self._producer: _core.KafkaProducer | None = None
@@ -40,13 +43,13 @@ class _KafkaSink(Sink):
         self._pipeline = plan.name
 
     def open(self) -> None:
-        config = self._config
+        config = self._config or self._of_pipeline
         if config is None:
             raise ConfigurationError(f"{self}: config: it is in no pipeline that says where the brokers are")
         self._producer = _core.KafkaProducer(**config.producer(self._redaction))
         with self._redaction.of_errors():
             try:
-                self._producer.open(config.patience_ms)
+                self._producer.open(config.startup_timeout_ms)
             finally:
                 pass_on_log(self._producer, self._redaction)
 
@@ -157,19 +160,21 @@ class DeadLetterSink(_KafkaSink):
     def prepare(self, plan: Plan) -> None:
         super().prepare(plan)
         sources = [each.source for each in plan.source_plans() if isinstance(each.source, KafkaSource)]
-        if self._config is None:
+        config = self._config
+        if config is None:
             sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
-            self._config = next(
+            config = next(
                 (each._config for each in sinks),
                 None if not sources else _producer_like(sources[0].config),
             )
-        if self._config is None:
+        if config is None:
             raise ConfigurationError(
                 f"{self}: config: the pipeline has neither a Kafka source nor a KafkaAggregationSink that says "
                 "where the brokers are; expected DeadLetterSink(topic, KafkaProducerConfig(...))"
             )
         # Reasons may quote what the source was told.
-        self._redaction = self._config.redaction()
+        self._of_pipeline = config
+        self._redaction = config.redaction()
         for source in sources:
             self._redaction.include(source.redaction)
 

@@ -42,6 +42,7 @@ class KafkaSource(Source):
         consumer = _core.KafkaConsumer(**self.config.consumer(self.redaction))
         if self._start is not None:
             consumer.seek(*self._start)
+            self._start = None
         self._consumer = consumer
         take = intake.kafka(consumer, self.config.max_poll_records)
         with self.redaction.of_errors():

@@ -36,8 +36,17 @@ TEST(KafkaPartitions, PositionsAreOfAssignedPartitionsAlsoWhileARebalanceTakesTh
     KafkaPartitions partitions;
     assigned(partitions, "t", 0, 5);
     assigned(partitions, "t", 1, 0).fetching = false;
-    partitions("t", 2).next = 9;
+    KafkaPartitions::Partition& taken = partitions("t", 2);
+    taken.next = 9;
+    taken.known = true;
     EXPECT_EQ(partitions.positions(), (std::vector<KafkaOffset>{{"t", 0, 5}, {"t", 1, 0}}));
+}
+
+TEST(KafkaPartitions, APositionHoldsUntilItsPartitionIsAssigned) {
+    KafkaPartitions partitions;
+    const std::vector<KafkaOffset> before = {{"t", 0, 5}, {"t", 3, 7}};
+    partitions.seek({"t"}, before);
+    EXPECT_EQ(partitions.positions(), before);
 }
 
 TEST(KafkaPartitions, OneThatIsReadToItsEndInABoundedReadIsFinished) {

@@ -168,7 +168,7 @@ def test_both_ends_are_who_they_say(secured: Secured, tmp_path: Path, connection
 
 
 def _fails(**connection: Any) -> str:
-    pipeline, _ = pipeline_of("t", "r", startup_timeout="3s", **connection)
+    pipeline, _ = pipeline_of("t", "r", startup_timeout_ms=3_000, **connection)
     with pytest.raises(ls.KafkaError) as caught:
         pipeline.run()
     error: BaseException | None = caught.value
