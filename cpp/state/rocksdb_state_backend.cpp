@@ -93,6 +93,8 @@ rocksdb::Options database_options(const RocksDBMemory& memory, const std::atomic
     options.max_open_files = 256;
     options.allow_fallocate = false;
     options.info_log = std::make_shared<NoLog>();
+    // Every checkpoint copies it.
+    options.max_manifest_file_size = std::size_t{1} << 20;
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
     options.max_bgerror_resume_count = 0;

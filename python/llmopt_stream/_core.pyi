@@ -534,12 +534,23 @@ class Pipeline:
         """
         (position, input index, event time, watermark, key values, windows) since the last call.
         """
+    def use_spill(
+        self, backend: StateBackend, most_bytes: typing.SupportsInt | typing.SupportsIndex, prefix: str
+    ) -> None:
+        """
+        Before anything else: slices of windows beyond so many bytes go to the backend.
+        """
     @property
     def fingerprint(self) -> str: ...
     @property
     def live(self) -> tuple[int, int, int]:
         """
         (keys, slices, bytes) that are alive.
+        """
+    @property
+    def spilled(self) -> tuple[int, int, int]:
+        """
+        (slices that are not in memory, bytes written, bytes read).
         """
     @property
     def watermark(self) -> int | None: ...

@@ -338,17 +338,17 @@ class StreamGraph:
 
     def positions(self) -> list[Any]:
         """Where each source goes on; see Source.position()."""
-        return [head.source.position() for head in self.heads.values()]
+        return [head.source.position_of_run() for head in self.heads.values()]
 
     def seek(self, positions: list[Any]) -> None:
         """Lets sources start there."""
         for head, position in zip(self.heads.values(), positions, strict=True):
-            head.source.seek(position)
+            head.source.seek_run(position)
 
     def checkpointed(self, positions: list[Any]) -> None:
         """A checkpoint with these positions is durable."""
         for head, position in zip(self.heads.values(), positions, strict=True):
-            head.source.checkpointed(position)
+            head.source.checkpointed_run(position)
 
     def close_sources(self) -> None:
         """After the run."""

@@ -255,15 +255,15 @@ class Intake:
 
     def positions(self) -> list[Any]:
         """Where each source goes on; see Source.position()."""
-        return [self.source.position()]
+        return [self.source.position_of_run()]
 
     def seek(self, positions: list[Any]) -> None:
         """Lets sources start there."""
-        self.source.seek(positions[0])
+        self.source.seek_run(positions[0])
 
     def checkpointed(self, positions: list[Any]) -> None:
         """A checkpoint with these positions is durable."""
-        self.source.checkpointed(positions[0])
+        self.source.checkpointed_run(positions[0])
 
     def open_sources(self) -> Step:
         """Starts the source."""

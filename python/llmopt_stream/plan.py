@@ -139,8 +139,11 @@ class Plan:
         projections: Sequence[Expression] | None = None,
         spills_to: str | None = None,
     ) -> _core.Pipeline:
-        """The plan at work; where memory is limited, what it spills has names that begin with `spills_to`. Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code
-        fails at goes to `failures`. With `projections` it hands records on, and what these give of them.
+        """The plan at work.
+
+        Without `watermark` and `watermarks_of`, watermarks are explicit; what users' code fails at goes to `failures`.
+        With `projections` it hands records on, and what these give of them. Where memory is limited, what it spills
+        has names that begin with `spills_to`.
         """
         read = [fields_of(each, as_truth=False) for each in projections or ()]
         fields = list(

@@ -39,8 +39,34 @@ class Source:
         raise NotImplementedError
 
     def open(self, intake: Intake) -> Step:
-        """Starts from the beginning. Only the sources of this module need another way in than batches()."""
-        return intake.steps(iter(self.batches()))
+        """Starts from the beginning, or where seek() says. Only sources of this package need another way in than
+        batches().
+        """
+        start, skips = self.__dict__.pop("_resumes_at", (None, 0))
+        self._batches = _Batches(self, intake, start, skips)
+        return intake.steps(without_rows(iter(self._batches), self._batches.skips))
+
+    def position_of_run(self) -> Any:
+        """position(), or within a batch that is taken in parts, that of its start and how many records were taken."""
+        batches: _Batches | None = self.__dict__.get("_batches")
+        return self.position() if batches is None else batches.position()
+
+    def checkpointed_run(self, position: Any) -> None:
+        """checkpointed(), of what position_of_run() gave."""
+        if type(self).open is not Source.open:
+            self.checkpointed(position)
+        elif position is not None and position["batch"] is not None:
+            self.checkpointed(position["batch"])
+
+    def seek_run(self, position: Any) -> None:
+        """Lets the next open() go on at what position_of_run() gave."""
+        if type(self).open is not Source.open:
+            self.seek(position)
+            return
+        start, skips = position["batch"], position["records"]
+        self._resumes_at = (start, skips)
+        if start is not None:
+            self.seek(start)
 
     def progress(self) -> float | None:
         """How much of the input has been read, from 0 to 1; None where nobody knows."""
@@ -68,6 +94,33 @@ class Source:
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+class _Batches:
+    """The batches of a source of a user's, and where in them a run is.
+
+    Until the first batch was taken whole, that is where the run started: None for the beginning. Only from then
+    on is what position() says of this run.
+    """
+
+    def __init__(self, source: Source, intake: Intake, start: Any, skips: int) -> None:
+        self._source = source
+        self._intake = intake
+        self.skips = skips
+        self._start = start
+        self._taken_before = intake.records_in - skips
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._source.batches():
+            yield batch
+            # It is taken whole; the source stands behind it until the next is asked for.
+            self._start = self._source.position()
+            self._taken_before = self._intake.records_in
+
+    def position(self) -> Any:
+        if type(self._source).position is Source.position:
+            return None
+        return {"batch": self._start, "records": self._intake.records_in - self._taken_before}
 
 
 class FileSource(Source):

@@ -71,13 +71,15 @@ def write(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
 class Batches(ls.Source):
     """A source of one's own, with positions."""
 
+    rows_per_batch = 7
+
     def __init__(self) -> None:
         self._at = self._start = 0
 
     def batches(self) -> Iterator[Any]:
         self._at, self._start = self._start, 0
         while self._at < len(ROWS):
-            batch = ROWS[self._at : self._at + 7]
+            batch = ROWS[self._at : self._at + self.rows_per_batch]
             self._at += len(batch)
             yield batch
 
@@ -86,6 +88,12 @@ class Batches(ls.Source):
 
     def seek(self, position: Any) -> None:
         self._start = position
+
+
+class LongBatches(Batches):
+    """Each batch is taken in parts."""
+
+    rows_per_batch = 100
 
 
 FILES = ["e.ndjson", "e.ndjson.gz", "e.ndjson.zst", "e.csv", "e.csv.gz", "e.parquet", "e.arrow", "e.arrows"]
@@ -142,6 +150,7 @@ def test_data_in_memory_goes_on(name: str) -> None:
 
 def test_a_source_of_your_own_goes_on() -> None:
     check(BUILDER, Batches)
+    check(BUILDER, LongBatches)
 
 
 def test_generated_events_go_on() -> None:
