@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StateError
 
-__all__ = ["LEAST_MEMORY", "KeyLimit", "Size", "size_bytes"]
+if TYPE_CHECKING:
+    from .executor import Executor
+
+__all__ = ["LEAST_MEMORY", "KeyLimit", "MemoryWatch", "Size", "size_bytes"]
 
 Size: TypeAlias = int | str
 """A number of bytes, or text such as "512MB" (10^6) or "2GiB" (2^30)."""
@@ -58,3 +62,27 @@ class KeyLimit:
     def settings(self) -> tuple[Any, ...]:
         """As the core takes it."""
         return ("key_limit", self.keys, self.horizon, self.policy == "error")
+
+
+class MemoryWatch:
+    """Ends a run whose state exceeds its memory limit, because it is none that can leave memory."""
+
+    _SECONDS = 0.1
+    """Between two looks: they are not free."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._next = 0.0
+
+    def check(self, executor: Executor) -> None:
+        """Raises StateError."""
+        if self._limit is None or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._SECONDS
+        state = executor.metrics()["state_bytes"]
+        if state > self._limit:
+            raise StateError(
+                f"with_options: memory_limit: the state takes {state:,} bytes, more than {self._limit:,}, and is not of "
+                "tumbling, sliding or cumulative windows, whose slices can leave memory: raise the limit, shorten "
+                "windows or lateness, or bound the keys by with_limits()"
+            )

@@ -20,6 +20,7 @@ from .errors import ConfigurationError, PipelineError
 from .executor import Executor, executor_of
 from .failures import Failures
 from .intake import UNLIMITED
+from .limits import MemoryWatch
 from .plan import DEFAULT_WATERMARK, Plan
 from .progress import progress_display
 from .push_session import PushSession
@@ -148,6 +149,7 @@ class StreamPipeline:
                 uses_clock = plan.uses_clock
                 self._note(intake, checkpoints)
                 ended = False
+                memory = MemoryWatch(plan.memory_limit)
                 while not (ended or self._stop.is_set()):
                     taken = self._counts["records_in"] - checkpoints.records_before
                     left = limits.left(taken, time.monotonic() - started)
@@ -160,6 +162,7 @@ class StreamPipeline:
                     if ended:
                         intake.end_of_input()
                     delivery.emit(intake)
+                    memory.check(intake)
                     if not ended:
                         checkpoints.after_step(delivery, requested=self._checkpoint_requested())
                     self._note(intake, checkpoints)
