@@ -136,6 +136,7 @@ class Checkpoints:
         self._starts_over = True
         self._taking: _Barrier | None = None
         self._waiting: dict[int, list[Any]] = {}
+        self._requested = False
         self._last_at = time.monotonic()
         self._last_records = 0
 
@@ -215,7 +216,10 @@ class Checkpoints:
         """Between two batches, when all results are with the sinks."""
         self._take_outcomes()
         started = time.monotonic()
-        if self._taking is None and (requested or self._is_due()):
+        self._requested = self._requested or requested
+        in_hand = self._taking is not None or bool(self._waiting)
+        if not in_hand and (self._requested or self._is_due()):
+            self._requested = False
             delivery.flush()
             self._barrier(delivery)
         elif self._taking is not None and self._writer.pending_bytes < _MOST_PENDING_BYTES:
@@ -223,8 +227,6 @@ class Checkpoints:
         self._metrics.longest_pause = max(self._metrics.longest_pause, time.monotonic() - started)
 
     def _is_due(self) -> bool:
-        if self._waiting:
-            return False  # the one before is being written
         interval, records = self._settings.interval, self._settings.records
         by_time = interval is not None and (time.monotonic() - self._last_at) * 1e6 >= interval
         by_records = records is not None and self._executor.records_in - self._last_records >= records

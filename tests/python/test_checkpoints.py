@@ -188,6 +188,15 @@ def test_on_demand(backend: StateBackend) -> None:
     assert made.sums[:9] + again.sums == SUMS
 
 
+def test_asked_for_while_one_is_written_the_next_one_follows(backend: StateBackend) -> None:
+    made = run_with(backend, lambda run: {at: run.checkpoint for at in range(1, 15)} | {15: crash})
+    assert made.metrics["failed"] == 0
+    assert 1 <= made.metrics["completed"] <= 14
+    again = Run(backend)
+    assert again.metrics["restored_from"] == max(made.metrics["last_id"], 1)
+    assert again.sums[-1] == SUMS[-1]
+
+
 def test_on_demand_without_a_backend_is_refused() -> None:
     pipeline = BUILDER.with_source(ls.IterableSource(ROWS)).with_sink(ls.CollectSink()).build()
     pipeline.checkpoint()
