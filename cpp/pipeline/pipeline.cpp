@@ -372,6 +372,7 @@ std::string Pipeline::snapshot(HeldObjects* held, EncodeBranch encode_branch) {
     out.write(now_);
     out.write(counts_.records_in);
     out.write(counts_.malformed);
+    out.write(static_cast<std::uint8_t>(kMalformedKinds));
     for (const std::uint64_t count : counts_.malformed_by_kind) {
         out.write(count);
     }
@@ -405,8 +406,13 @@ void Pipeline::restore(std::string_view snapshot, const HeldObjects* held, const
     now_ = in.read<Timestamp>();
     counts_.records_in = in.read<std::uint64_t>();
     counts_.malformed = in.read<std::uint64_t>();
-    for (std::uint64_t& count : counts_.malformed_by_kind) {
-        count = in.read<std::uint64_t>();
+    // Later releases may know more kinds; none is taken away.
+    const auto kinds = in.read<std::uint8_t>();
+    if (kinds > kMalformedKinds) {
+        ByteReader::corrupt("kinds of malformed records that this release does not know");
+    }
+    for (std::size_t kind = 0; kind < kinds; ++kind) {
+        counts_.malformed_by_kind[kind] = in.read<std::uint64_t>();
     }
     delays_.decode(in);
     steps_.decode(in);
