@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import llmopt_stream as ls
 from llmopt_stream.branches import Branch
 from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.secrets import Secret
 
 from .expressions import condition_from, expression_from
 from .parts import (
@@ -22,7 +23,6 @@ from .parts import (
     trigger_of,
     watermark_of,
 )
-from .references import Secret
 from .sections import SettingValues, is_default, path_of, place_of
 from .stream_settings import EVENT_TYPES
 

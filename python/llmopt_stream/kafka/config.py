@@ -17,9 +17,8 @@ from typing import Any, TypeAlias
 
 from llmopt_stream import _core
 from llmopt_stream.errors import ConfigurationError, ProcessorWarning
+from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
-
-from .secret import Redaction, Secret
 
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
 
@@ -27,7 +26,6 @@ TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.Path
 
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_SECRET_NAMES = re.compile(r"password|\.pem$|secret|token")
 _TOKEN_SECONDS = 3600
 """How long a token without a time of its own is taken to hold."""
 
@@ -336,7 +334,8 @@ def _property_text(config: str, name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | str):
-        return Secret(value) if _SECRET_NAMES.search(name) else str(value)
+        text = value if isinstance(value, str) else str(value)
+        return Secret(text) if is_secret_name(name) else text
     raise ConfigurationError(
         f"{config}: properties: {name!r}: a {type(value).__name__} is no text, number or bool"
     )
