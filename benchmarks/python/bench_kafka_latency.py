@@ -77,10 +77,10 @@ def consume(bootstrap: str, topic: str, until: float) -> None:
     print("reading", flush=True)
     seen: dict[int, int] = {}
     while time.time() < until:
-        for message in consumer.consume(500, 0.05):
-            if message.error() is None:
-                end = datetime.fromisoformat(json.loads(message.value())["window"]["end"])
-                seen[round(end.timestamp() * 1e6)] = time.time_ns() // 1000
+        message = consumer.poll(0.05)
+        if message is not None and message.error() is None:
+            end = datetime.fromisoformat(json.loads(message.value())["window"]["end"])
+            seen[round(end.timestamp() * 1e6)] = time.time_ns() // 1000
     consumer.close()
     print(json.dumps(seen))
 

@@ -73,7 +73,7 @@ def bytewax(bootstrap: str, topic: str, events: int) -> list[list[Any]]:
     # Partitions are read one after the other for a while: nothing may be late.
     clock = win.EventClock(lambda event: event[0], wait_for_system_duration=timedelta(days=1))
     windower = win.TumblingWindower(align_to=start, length=timedelta(minutes=1))
-    windows = win.fold_window("window", parsed, clock, windower, list, add, lambda a, b: a + b)
+    windows = win.fold_window("window", parsed, clock, windower, list, add, lambda a, b: a + b, ordered=False)
     op.output("out", windows.down, TestingSink(found))
     run_main(flow)
     minutes = [start + timedelta(minutes=number) for number in range(-1, 24 * 60)]
