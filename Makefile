@@ -38,7 +38,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff chaos clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff chaos chaos-kafka clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,10 @@ beam-diff: build $(BEAM_VENV)/.installed-$(BEAM_VERSION) ## Compare panes with A
 chaos: build $(VENV)/.tools ## Kill runs at every named step and at random, KILLS times; the results must be exact
 	@LLMOPT_STREAM_CHAOS=1 $(BIN)/python -m pytest -q tests/python/test_state_faults.py
 	@$(BIN)/python tools/chaos.py --kills $(KILLS) --seed $(SEED)
+
+chaos-kafka: build $(VENV)/.tools ## The same from Kafka to Kafka, with restarts of the broker (KILLS=100)
+	@tools/install_deps.sh kafka
+	@$(BIN)/python tools/chaos_kafka.py --kills $(KILLS) --seed $(SEED)
 
 clean: ## Remove the virtual environment and everything built
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

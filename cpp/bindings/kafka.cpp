@@ -72,6 +72,13 @@ OffsetReset reset_of(const std::string& name) {
                               : OffsetReset::kNone;
 }
 
+KafkaGrouping grouping_of(const std::string& name) {
+    return name == "single"          ? KafkaGrouping::kSingle
+           : name == "keyed"         ? KafkaGrouping::kKeyed
+           : name == "keyed_or_fail" ? KafkaGrouping::kKeyedOrFail
+                                     : KafkaGrouping::kUnchecked;
+}
+
 std::vector<KafkaOffset> offsets_of(const std::vector<OffsetTuple>& tuples) {
     std::vector<KafkaOffset> offsets;
     for (const auto& [topic, partition, next_offset] : tuples) {
@@ -130,6 +137,8 @@ py::dict consumer_counts(const BoundConsumer& self) {
     result["commits"] = counts.commits;
     result["commit_failures"] = counts.commit_failures;
     result["lost_offsets"] = counts.lost_offsets;
+    result["split_keys"] = counts.split_keys;
+    result["unchecked_keys"] = counts.unchecked_keys;
     result["lag"] = lag;
     return result;
 }
@@ -164,20 +173,22 @@ std::vector<KafkaHeader> headers_of(const std::vector<BytesHeader>& headers) {
 
 void bind_consumer(py::module_& module) {
     py::class_<BoundConsumer>(module, "KafkaConsumer", "Reads the records of Kafka topics.")
-        .def(py::init([](KafkaProperties settings, KafkaProperties properties, std::string brokers,
-                         py::object token, std::vector<std::string> topics, const py::object& start,
-                         const std::string& reset, bool until_end, bool cloud_events, bool auto_commit,
-                         std::int64_t patience_ms, std::int64_t max_poll_interval_ms) {
-                 return std::make_unique<BoundConsumer>(KafkaConsumerSettings{
-                     client_settings(std::move(settings), std::move(properties), std::move(brokers),
-                                     std::move(token)),
-                     std::move(topics), start_of(start), reset_of(reset), until_end, cloud_events,
-                     auto_commit, milliseconds(patience_ms), milliseconds(max_poll_interval_ms)});
-             }),
-             py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
-             py::arg("topics"), py::arg("start"), py::arg("reset"), py::arg("until_end"),
-             py::arg("cloud_events"), py::arg("auto_commit"), py::arg("patience_ms"),
-             py::arg("max_poll_interval_ms"))
+        .def(
+            py::init([](KafkaProperties settings, KafkaProperties properties, std::string brokers,
+                        py::object token, std::vector<std::string> topics, const py::object& start,
+                        const std::string& reset, bool until_end, bool cloud_events, bool auto_commit,
+                        const std::string& grouping, std::int64_t patience_ms,
+                        std::int64_t max_poll_interval_ms) {
+                return std::make_unique<BoundConsumer>(KafkaConsumerSettings{
+                    client_settings(std::move(settings), std::move(properties), std::move(brokers),
+                                    std::move(token)),
+                    std::move(topics), start_of(start), reset_of(reset), until_end, cloud_events, auto_commit,
+                    grouping_of(grouping), milliseconds(patience_ms), milliseconds(max_poll_interval_ms)});
+            }),
+            py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
+            py::arg("topics"), py::arg("start"), py::arg("reset"), py::arg("until_end"),
+            py::arg("cloud_events"), py::arg("auto_commit"), py::arg("grouping"), py::arg("patience_ms"),
+            py::arg("max_poll_interval_ms"))
         .def(
             "seek",
             [](BoundConsumer& self, const std::vector<std::string>& topics,
@@ -218,6 +229,9 @@ void bind_consumer(py::module_& module) {
                 self.consumer->commit(offsets_of(offsets));
             },
             py::arg("offsets"), without_gil(), "Without waiting; close() waits for the outcome.")
+        .def(
+            "commit_and_wait", [](BoundConsumer& self) { self.consumer->commit_and_wait(); }, without_gil(),
+            "Commits what was handed out; fails unless the broker has it in time.")
         .def("counts", &consumer_counts)
         .def("take_log", [](BoundConsumer& self) { return self.consumer->take_log(); })
         .def("close", [](BoundConsumer& self) { self.consumer->close(); }, without_gil());

@@ -177,9 +177,12 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         Partition& partition = partitions_(partitions->elems[at].topic, partitions->elems[at].partition);
         partition.assigned = partition.fetching = partition.known = true;
         partition.at_end = false;
-        partition.next = partitions->elems[at].offset;
+        partition.next = partition.committed = partitions->elems[at].offset;
     }
     partitions_changed_ = true;
+    if (settings_.grouping == KafkaGrouping::kSingle) {
+        refuse_part_of_topics();
+    }
     const bool cooperative = std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0;
     if (cooperative) {
         const KafkaHandle<rd_kafka_error_t> error(rd_kafka_incremental_assign(handle(), partitions));
@@ -195,7 +198,51 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
     }
 }
 
+void KafkaConsumer::refuse_part_of_topics() {
+    for (const auto& [topic, count] : matching(settings_.topics, KafkaClient::topics(settings_.patience))) {
+        for (std::int32_t index = 0; index < count; ++index) {
+            const Partition* const partition = partitions_.find(topic.c_str(), index);
+            if (partition == nullptr || !partition->fetching) {
+                throw kafka_failure(
+                    name_of(topic, index) + " of " + brokers() +
+                        " is another member's of the group; grouping=\"single\" needs all partitions",
+                    RD_KAFKA_RESP_ERR__CONFLICT);
+            }
+        }
+    }
+}
+
+void KafkaConsumer::check_key(const rd_kafka_message_t& message) {
+    const std::string_view key(static_cast<const char*>(message.key), message.key_len);
+    const KeyPartitions::Seen seen = message.key == nullptr ? KeyPartitions::Seen::kElsewhere
+                                                            : key_partitions_.see(key, message.partition);
+    if (seen == KeyPartitions::Seen::kNotRemembered) {
+        ++counts_.unchecked_keys;
+        return;
+    }
+    if (seen == KeyPartitions::Seen::kHere) {
+        return;
+    }
+    ++counts_.split_keys;
+    const std::string text =
+        name_of(rd_kafka_topic_name(message.rkt), message.partition) + " at offset " +
+        std::to_string(message.offset) +
+        (message.key == nullptr ? ": a record without a key"
+                                : ": records of its key are in another partition too") +
+        ", so that members of the group may each have a part of its results (grouping=\"keyed\")";
+    if (settings_.grouping == KafkaGrouping::kKeyedOrFail) {
+        throw kafka_failure(text, RD_KAFKA_RESP_ERR__INCONSISTENT);
+    }
+    if (counts_.split_keys == 1) {
+        log(kWarning, text);
+    }
+}
+
 void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
+    rd_kafka_resp_err_t uncommitted = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (commits_before_revoked_ && !closing_) {
+        uncommitted = commit_handed_out();
+    }
     for (int at = 0; at < partitions.cnt; ++at) {
         if (Partition* const partition =
                 partitions_.find(partitions.elems[at].topic, partitions.elems[at].partition)) {
@@ -209,6 +256,9 @@ void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
         const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
     } else {
         rd_kafka_assign(handle(), nullptr);
+    }
+    if (uncommitted != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        throw kafka_failure("commit at " + brokers(), uncommitted);
     }
 }
 
@@ -411,6 +461,9 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     Partition& partition = *partition_of(*pending_);
     partition_ = partition.number;
     while (pending_ != nullptr && partition_of(*pending_) == &partition && !partitions_changed_) {
+        if (settings_.grouping >= KafkaGrouping::kKeyed) {
+            check_key(*pending_);
+        }
         partition.next = pending_->offset + 1;
         partition.at_end = false;
         decode(std::move(pending_), decoder, builder);
@@ -563,6 +616,52 @@ void KafkaConsumer::commit(const std::vector<KafkaOffset>& offsets) {
         return;
     }
     ++commits_under_way_;
+}
+
+void KafkaConsumer::commit_and_wait() {
+    const std::lock_guard lock(mutex_);
+    commits_before_revoked_ = true;
+    const Clock::time_point until = Clock::now() + settings_.patience;
+    while (true) {
+        rd_kafka_resp_err_t error = commit_handed_out();
+        if (failure_) {
+            throw *failure_;
+        }
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return;
+        }
+        if (!(is_retriable(error) || error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS) ||
+            Clock::now() >= until) {
+            throw kafka_failure("commit at " + brokers(), error);
+        }
+        // A rebalance is served by polls.
+        if (Message message = poll(milliseconds(50))) {
+            held_.push_back(std::move(message));
+        }
+    }
+}
+
+rd_kafka_resp_err_t KafkaConsumer::commit_handed_out() {
+    const List list = empty_list();
+    bool taken_away = false;
+    partitions_.for_each_assigned([&](const Partition& each) {
+        if (each.next != each.committed) {
+            rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index)->offset = each.next;
+            taken_away = taken_away || !each.fetching;
+        }
+    });
+    if (taken_away) {
+        return RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
+    }
+    rd_kafka_resp_err_t error =
+        list->cnt == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_commit(handle(), list.get(), 0);
+    for (int at = 0; at < list->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; ++at) {
+        error = list->elems[at].err;
+    }
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        partitions_.for_each_assigned([](Partition& each) { each.committed = each.next; });
+    }
+    return error;
 }
 
 void KafkaConsumer::on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions) {

@@ -17,6 +17,7 @@
 #include "kafka/cloud_event_headers.hpp"
 #include "kafka/kafka_client.hpp"
 #include "kafka/kafka_partitions.hpp"
+#include "kafka/key_partitions.hpp"
 #include "record/batch_builder.hpp"
 #include "source/json_decoder.hpp"
 
@@ -33,6 +34,17 @@ struct KafkaStart {
 /// Where there is no committed offset, or the broker no longer has that record.
 enum class OffsetReset : std::uint8_t { kEarliest, kLatest, kNone };
 
+/// What a group of processes makes of records whose group key is the same.
+enum class KafkaGrouping : std::uint8_t {
+    kUnchecked,
+    /// One process reads all partitions: with less than that it fails.
+    kSingle,
+    /// Records of one key are in one partition: those of which that is not so are counted.
+    kKeyed,
+    /// The same, and the first of them fails.
+    kKeyedOrFail,
+};
+
 struct KafkaConsumerSettings {
     KafkaClientSettings client;
     /// Names, and patterns that begin with "^".
@@ -45,6 +57,7 @@ struct KafkaConsumerSettings {
     bool cloud_events = false;
     /// Commits what was handed out, by the clock.
     bool auto_commit = false;
+    KafkaGrouping grouping = KafkaGrouping::kUnchecked;
     std::chrono::milliseconds patience{30'000};
     std::chrono::milliseconds max_poll_interval{300'000};
 };
@@ -59,6 +72,10 @@ struct KafkaConsumerCounts {
     std::uint64_t commit_failures = 0;
     /// Records that retention or a new topic of the same name took before they were read.
     std::uint64_t lost_offsets = 0;
+    /// Of kKeyed: records without a key, or with one that was first seen in another partition.
+    std::uint64_t split_keys = 0;
+    /// Of kKeyed: records of keys beyond those that are remembered.
+    std::uint64_t unchecked_keys = 0;
 };
 
 /// Reads the records of Kafka topics as batches of one partition each, in the order of their arrival.
@@ -108,6 +125,9 @@ public:
     [[nodiscard]] std::vector<KafkaOffset> positions() const;
     /// Commits those of them that are assigned, without waiting; the outcome is counted.
     void commit(const std::vector<KafkaOffset>& offsets);
+    /// Commits whatever was handed out, and returns when the broker has it; from then on that is also done
+    /// before a partition is given back. Throws KafkaFailure where the broker does not have it in time.
+    void commit_and_wait();
 
     [[nodiscard]] KafkaConsumerCounts counts() const;
     /// By partition, how many offsets are between its position and the end that the broker last told of.
@@ -133,6 +153,8 @@ private:
     [[nodiscard]] std::int64_t offset_at(const Partition& partition, std::int64_t time_ms);
     [[nodiscard]] std::vector<std::pair<std::string, std::int32_t>> topics_existing();
     void assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing);
+    void refuse_part_of_topics();
+    void check_key(const rd_kafka_message_t& message);
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
@@ -142,6 +164,8 @@ private:
     void decode(Message message, JsonDecoder& decoder, BatchBuilder& builder);
     void refuse_event(const rd_kafka_message_t& message);
     void store_handed_out();
+    /// Of what was handed out and is not committed, what can be.
+    [[nodiscard]] rd_kafka_resp_err_t commit_handed_out();
     void keep_alive();
     void set_paused(bool paused);
 
@@ -165,7 +189,9 @@ private:
     mutable CloudEventHeaders envelope_;
 
     KafkaConsumerCounts counts_;
+    KeyPartitions key_partitions_;
     int commits_under_way_ = 0;
+    bool commits_before_revoked_ = false;
     bool subscribed_ = false;
     /// The partition of the last message, which the next one is mostly of.
     const rd_kafka_topic_t* recent_topic_ = nullptr;

@@ -29,6 +29,8 @@ public:
         std::uint32_t number = 0;
         /// The offset of the next record to hand out; kUnknown before it was first assigned.
         std::int64_t next = kUnknown;
+        /// What commit_and_wait() has committed, or where reading began.
+        std::int64_t committed = kUnknown;
         /// A bounded read ends before this offset.
         std::int64_t end = std::numeric_limits<std::int64_t>::max();
         /// Ours, also while a rebalance is under way that may give it back.

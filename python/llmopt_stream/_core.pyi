@@ -326,6 +326,7 @@ class KafkaConsumer:
         until_end: bool,
         cloud_events: bool,
         auto_commit: bool,
+        grouping: str,
         patience_ms: typing.SupportsInt | typing.SupportsIndex,
         max_poll_interval_ms: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
@@ -338,6 +339,10 @@ class KafkaConsumer:
     ) -> None:
         """
         Without waiting; close() waits for the outcome.
+        """
+    def commit_and_wait(self) -> None:
+        """
+        Commits what was handed out; fails unless the broker has it in time.
         """
     def counts(self) -> dict: ...
     def open(self) -> None: ...

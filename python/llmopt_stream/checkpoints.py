@@ -84,7 +84,7 @@ class NoCheckpoints:
     def before_delivery(self) -> None:
         """When records were taken, and nothing of them was handed out."""
         if self._at_most_once:
-            self._executor.checkpointed(self._executor.positions())
+            self._executor.taken(self._executor.positions())
 
     def restore(self) -> None:
         """There is nothing to restore."""

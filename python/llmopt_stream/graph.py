@@ -350,6 +350,11 @@ class StreamGraph:
         for head, position in zip(self.heads.values(), positions, strict=True):
             head.source.checkpointed_run(position)
 
+    def taken(self, positions: list[Any]) -> None:
+        """Results of the records before these positions are about to be delivered, at most once."""
+        for head, position in zip(self.heads.values(), positions, strict=True):
+            head.source.taken(position)
+
     def close_sources(self) -> None:
         """After the run."""
         for head in self.heads.values():

@@ -265,6 +265,10 @@ class Intake:
         """A checkpoint with these positions is durable."""
         self.source.checkpointed_run(positions[0])
 
+    def taken(self, positions: list[Any]) -> None:
+        """Results of the records before these positions are about to be delivered, at most once."""
+        self.source.taken(positions[0])
+
     def open_sources(self) -> Step:
         """Starts the source."""
         return self.source.open(self)

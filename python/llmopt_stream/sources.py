@@ -85,6 +85,12 @@ class Source:
     def checkpointed(self, position: Any) -> None:
         """A checkpoint that starts at this position is durable: nothing before it is read again."""
 
+    def taken(self, position: Any) -> None:
+        """Of delivery at most once, before anything of the records before this position is delivered: when it
+        returns, none of them is read again. The position is what position_of_run() gave.
+        """
+        self.checkpointed_run(position)
+
     def metrics(self) -> dict[str, Any]:
         """What it counts itself, under a name of its own; of the current or last run."""
         return {}

@@ -464,6 +464,20 @@ def test_parts_that_an_installation_has_not_are_named() -> None:
                 of(**said)
 
 
+def test_delivery_at_most_once_has_a_form_in_a_configuration() -> None:
+    config = WINDOWED.with_delivery("at_most_once").to_config()
+    assert config.processor.delivery == "at_most_once"
+    assert config.pipeline().plan.delivery == "at_most_once"
+    assert WINDOWED.to_config().pipeline().plan.delivery == "at_least_once"
+
+
+def test_delivery_exactly_once_is_named_where_it_is_missing() -> None:
+    said = WINDOWED.to_config().to_dict()
+    said["processor"]["delivery"] = "exactly_once"
+    with pytest.raises(ls.ConfigurationError, match="delivery: exactly_once"):
+        ls.Config(said).pipeline()
+
+
 def test_explain_tells_the_lateness_that_a_handler_says() -> None:
     builder = KEYED.with_tumbling_window("1m").with_late_event_handler(ls.LateEventHandler("30s"))
     assert "tumbling 1m, allowed lateness 30s, accumulating" in builder.plan.explain()

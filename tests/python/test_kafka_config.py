@@ -8,7 +8,7 @@ from typing import Any
 
 import llmopt_stream as ls
 import pytest
-from llmopt_stream.kafka.secret import Redaction
+from llmopt_stream.secrets import Redaction, Secret
 
 CANARY = "canary-7f3a9"
 
@@ -109,6 +109,19 @@ def test_secrets_are_hidden_in_everything_that_shows_settings() -> None:
     assert source.redaction(f"login with {CANARY} failed") == "login with *** failed"
     token = ls.KafkaConfig(topics=["t"], sasl_mechanism="OAUTHBEARER", sasl_token=lambda: CANARY)
     assert "sasl_token='***'" in repr(token)
+
+
+def test_a_secret_is_hidden_wherever_it_is_shown_and_whole_wherever_it_is_used() -> None:
+    secret = Secret(CANARY)
+    assert (str(secret), repr(secret), f"{secret:>5}") == ("***", "'***'", "  ***")
+    assert (secret.reveal(), Secret(secret).reveal(), secret == CANARY) == (CANARY, CANARY, True)
+    # A setting that went through the reading of a file, and one that is taken over from other settings.
+    first = ls.KafkaConfig(topics=["t"], sasl_password=secret, properties={"ssl.key.pem": secret})
+    second = ls.KafkaProducerConfig(sasl_password=first.sasl_password, properties=first.properties)
+    for config in (first, second):
+        client = config.client({}, Redaction())
+        assert dict(client["settings"])["sasl.password"] == CANARY
+        assert dict(client["properties"])["ssl.key.pem"] == CANARY
 
 
 def test_credentials_without_tls_are_warned_of_unless_they_stay_on_this_machine() -> None:

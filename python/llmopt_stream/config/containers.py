@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.secrets import is_secret_name
 
 from .documents import parsed
 from .kinds import SecretText
 from .nodes import Node
 from .reading import WRONG, Definitions, Kind, Origin, Reader
-from .references import has_reference, is_secret_name
+from .references import has_reference
 
 __all__ = ["ListOf", "MapOf", "Nullable", "OneOf", "Properties", "structured"]
 

@@ -404,6 +404,8 @@ def _running(plan: Plan) -> dict[str, Any]:
         said["checkpoint_interval_secs"] = _secs(plan.checkpoints.interval)
         said["checkpoint_interval_records"] = plan.checkpoints.records
         said["checkpoints_kept"] = plan.checkpoints.keep
+    if plan.delivery != "at_least_once":
+        said["delivery"] = plan.delivery
     backend = plan.state_backend
     if backend is None or type(backend) is ls.MemoryStateBackend:
         return {**said, "state": {"backend": "memory"}}

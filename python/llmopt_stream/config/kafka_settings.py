@@ -103,6 +103,19 @@ CONSUMER = Section(
             "One of its own for each process: one that restarts in time gets its partitions back; null: none.",
         ),
         Setting(
+            "grouping",
+            Nullable(Choice(("single", "keyed"))),
+            None,
+            "How processes share the group. single: one reads all partitions, or fails; keyed: a record's key is its "
+            "group key, which is checked; null: not checked.",
+        ),
+        Setting(
+            "split_keys",
+            Choice(("warn", "fail")),
+            "warn",
+            "With `grouping: keyed`, what to do about records of one key in two partitions.",
+        ),
+        Setting(
             "format",
             Choice(("json", "cloudevents")),
             "json",

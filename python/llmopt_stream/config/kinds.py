@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.secrets import HIDDEN, Secret
 
 from .nodes import Form, Node, suggestion
 from .reading import WRONG, Definitions, Origin, Reader, Scalar
-from .references import HIDDEN, Secret
 
 __all__ = ["Checked", "Choice", "Flag", "Number", "SecretText", "Text", "Whole"]
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from llmopt_stream.secrets import HIDDEN
+
 from .nodes import Form, Node, Problems
-from .references import HIDDEN, has_reference, resolved
+from .references import has_reference, resolved
 
 __all__ = ["WRONG", "Definitions", "Kind", "Origin", "Reader", "Scalar"]
 

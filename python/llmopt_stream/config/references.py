@@ -1,4 +1,4 @@
-"""`${NAME}`, `${NAME:-default}` and `${file:PATH}` in values, and texts that do not show themselves."""
+"""`${NAME}`, `${NAME:-default}` and `${file:PATH}` in values."""
 
 from __future__ import annotations
 
@@ -7,47 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["HIDDEN", "Resolved", "Secret", "has_reference", "is_secret_name", "resolved"]
+__all__ = ["Resolved", "has_reference", "resolved"]
 
-HIDDEN = "***"
 _MOST_BYTES = 64 * 1024
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_SECRET_NAME = re.compile(
-    r"password|passwd|secret|token|credential|jaas|oauthbearer\.config|\.key$|\.pem$|_pem$"
-)
-
-
-class Secret(str):
-    """Text that shows itself as `***`, also within other texts; `reveal()` gives it.
-
-    >>> password = Secret("hunter2")
-    >>> f"{password}", password.reveal()
-    ('***', 'hunter2')
-    """
-
-    __slots__ = ()
-
-    def reveal(self) -> str:
-        return "".join(self)
-
-    def __repr__(self) -> str:
-        return repr(HIDDEN)
-
-    def __str__(self) -> str:
-        return HIDDEN
-
-    def __format__(self, spec: str) -> str:
-        return format(HIDDEN, spec)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a property of this name holds a secret.
-
-    >>> is_secret_name("sasl.password"), is_secret_name("client.id")
-    (True, False)
-    """
-    return _SECRET_NAME.search(name.lower()) is not None
 
 
 def has_reference(text: str) -> bool:

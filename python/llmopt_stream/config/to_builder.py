@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import llmopt_stream as ls
 from llmopt_stream.branches import Branch
 from llmopt_stream.errors import ConfigurationError
+from llmopt_stream.secrets import Secret
 
 from .expressions import condition_from, expression_from
 from .parts import (
@@ -22,7 +23,6 @@ from .parts import (
     trigger_of,
     watermark_of,
 )
-from .references import Secret
 from .sections import SettingValues, is_default, path_of, place_of
 from .stream_settings import EVENT_TYPES
 
@@ -321,11 +321,17 @@ class _Assembly:
         any_builder: Any = builder
         if said.delivery != "at_least_once":
             with _at(said, "delivery"):
-                any_builder = _part("with_delivery", any_builder, f"delivery: {said.delivery}")(
-                    said.delivery,
-                    transactional_id=said.transactional_id,
-                    commit_interval=said.commit_interval_ms / 1000,
+                transactions = (
+                    {
+                        "transactional_id": said.transactional_id,
+                        "commit_interval": said.commit_interval_ms / 1000,
+                    }
+                    if said.delivery == "exactly_once"
+                    else {}
                 )
+                if not transactions.keys() <= signature(any_builder.with_delivery).parameters.keys():
+                    _part("with_delivery(transactional_id=)", any_builder, f"delivery: {said.delivery}")
+                any_builder = any_builder.with_delivery(said.delivery, **transactions)
         if said.memory_limit_bytes is not None:
             with _at(said, "memory_limit_bytes"):
                 if "memory_limit" not in signature(any_builder.with_options).parameters:

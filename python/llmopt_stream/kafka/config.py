@@ -17,9 +17,8 @@ from typing import Any, TypeAlias
 
 from llmopt_stream import _core
 from llmopt_stream.errors import ConfigurationError, ProcessorWarning
+from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
-
-from .secret import Redaction, Secret
 
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
 
@@ -27,7 +26,6 @@ TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.Path
 
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_SECRET_NAMES = re.compile(r"password|\.pem$|secret|token")
 _TOKEN_SECONDS = 3600
 """How long a token without a time of its own is taken to hold."""
 
@@ -214,6 +212,13 @@ class KafkaConfig(_Connection):
     of the group's rebalancing."""
     group_instance_id: str | None = None
     """One of its own for each process: one that restarts within session_timeout_ms gets its partitions back."""
+    grouping: str | None = None
+    """How processes share the group. "single": one reads all partitions, and fails where it does not get them all, or
+    has to give some up. "keyed": the group key of a record decides its partition, as where it is the record's key;
+    records without a key, and those whose key was first seen in another partition, count as `split_keys`. None: not
+    checked."""
+    split_keys: str = "warn"
+    """With grouping="keyed": "warn" once, or "fail" at the first."""
     format: str = "json"
     """"json", or "cloudevents": also in binary mode, with the attributes in headers."""
 
@@ -233,6 +238,8 @@ class KafkaConfig(_Connection):
             raise ConfigurationError(f"KafkaConfig: group_id: {self.group_id!r} is no name")
         _one_of("KafkaConfig", "auto_offset_reset", self.auto_offset_reset, ("earliest", "latest", "none"))
         _one_of("KafkaConfig", "until", self.until, (None, "end"))
+        _one_of("KafkaConfig", "grouping", self.grouping, (None, "single", "keyed"))
+        _one_of("KafkaConfig", "split_keys", self.split_keys, ("warn", "fail"))
         _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents"))
         _at_least("KafkaConfig", "session_timeout_ms", self.session_timeout_ms, 1)
         _at_least("KafkaConfig", "max_poll_records", self.max_poll_records, 1)
@@ -246,6 +253,11 @@ class KafkaConfig(_Connection):
             return -(-time_micros(self.start_from, "KafkaConfig: start_from") // 1000)
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}; or 'committed', 'earliest', 'latest'") from None
+
+    def _core_grouping(self) -> str:
+        if self.grouping == "keyed" and self.split_keys == "fail":
+            return "keyed_or_fail"
+        return self.grouping or ""
 
     def consumer(self, redaction: Redaction) -> dict[str, Any]:
         """What a consumer of the core is made with."""
@@ -274,6 +286,7 @@ class KafkaConfig(_Connection):
             "until_end": self.until == "end",
             "cloud_events": self.format == "cloudevents",
             "auto_commit": self.enable_auto_commit,
+            "grouping": self._core_grouping(),
             "patience_ms": self.startup_timeout_ms,
             "max_poll_interval_ms": int(self.properties.get("max.poll.interval.ms", 300_000)),
         }
@@ -336,7 +349,8 @@ def _property_text(config: str, name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | str):
-        return Secret(value) if _SECRET_NAMES.search(name) else str(value)
+        text = value if isinstance(value, str) else str(value)
+        return Secret(text) if is_secret_name(name) else text
     raise ConfigurationError(
         f"{config}: properties: {name!r}: a {type(value).__name__} is no text, number or bool"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from .secret import Redaction
+from llmopt_stream.secrets import Redaction
 
 __all__ = ["pass_on_log"]
 

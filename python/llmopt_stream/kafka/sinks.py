@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from llmopt_stream import _core
 from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.results import ResultTable
+from llmopt_stream.secrets import Redaction
 from llmopt_stream.sinks import Batch, Sink
 from llmopt_stream.watermarks import plain_json
 
 from .config import KafkaConfig, KafkaProducerConfig
 from .logs import pass_on_log
-from .secret import Redaction
 from .source import KafkaSource
 
 if TYPE_CHECKING:

@@ -76,6 +76,11 @@ class KafkaSource(Source):
         if self._consumer is not None and not self.config.enable_auto_commit and position is not None:
             self._consumer.commit(_checked(position)[1])
 
+    def taken(self, position: Any) -> None:
+        if self._consumer is not None:
+            with self.redaction.of_errors():
+                self._consumer.commit_and_wait()
+
     def metrics(self) -> dict[str, Any]:
         if self._consumer is not None:
             self._counts = self._consumer.counts()

@@ -71,9 +71,9 @@ class KafkaCluster:
         """Without warning."""
         self._tool("kill", *options)
 
-    def topic(self, partitions: int = 1, **config: str) -> str:
+    def topic(self, partitions: int = 1, *, name: str | None = None, **config: str) -> str:
         """A new one, empty."""
-        name = f"topic-{next(self._names)}"
+        name = name or f"topic-{next(self._names)}"
         created = self._admin.create_topics([NewTopic(name, partitions, self.nodes, config=config)])
         created[name].result(30)
         return name

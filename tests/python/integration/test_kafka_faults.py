@@ -54,7 +54,9 @@ class Watching(ls.CollectSink):
             self.thread.start()
 
 
-def run_through(kafka: KafkaCluster, fault: Callable[[], None]) -> tuple[Any, list[Any], dict[str, Any]]:
+def run_through(
+    kafka: KafkaCluster, fault: Callable[[], None], *, delivery: str = "at_least_once"
+) -> tuple[Any, list[Any], dict[str, Any]]:
     """Half of the events, then the fault, then the other half; what was sent, what came out, and the metrics."""
     topic, results = kafka.topic(3), kafka.topic(2)
     sent = events(3_000, partitions=3)
@@ -76,6 +78,7 @@ def run_through(kafka: KafkaCluster, fault: Callable[[], None]) -> tuple[Any, li
         .key_by("data.model")
         .with_tumbling_window("1m")
         .aggregate("data.latency_ms", FEW)
+        .with_delivery(delivery)
         .with_sink(watching)
         .with_sink(
             ls.KafkaAggregationSink(
@@ -91,12 +94,13 @@ def run_through(kafka: KafkaCluster, fault: Callable[[], None]) -> tuple[Any, li
     return sent, [json.loads(each.value or b"") for each in kafka.read(results)], pipeline.metrics
 
 
-def test_a_broker_that_is_killed_and_comes_back_costs_nothing(own_kafka: KafkaCluster) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+def test_a_broker_that_is_killed_and_comes_back_costs_nothing(own_kafka: KafkaCluster, delivery: str) -> None:
     def fault() -> None:
         own_kafka.kill()
         own_kafka.start()
 
-    sent, results, metrics = run_through(own_kafka, fault)
+    sent, results, metrics = run_through(own_kafka, fault, delivery=delivery)
     assert panes_of(results) == expected_panes(sent)
     assert len(results) == len(expected_panes(sent)), "a result is there twice"
     assert metrics["kafka"]["delivery_failures"] == 0

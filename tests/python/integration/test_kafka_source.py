@@ -246,14 +246,16 @@ def test_only_what_a_checkpoint_covers_is_committed(kafka: KafkaCluster) -> None
     topic = kafka.topic(2)
     kafka.send(topic, events(200, partitions=2))
 
-    class Checkpointing(ls.CollectSink):
+    class Checkpointing(Stopping):
         def close(self) -> None:
             source.checkpointed({"topics": [topic], "offsets": [[topic, 0, 30], [topic, 1, 40]]})
 
     source = ls.KafkaSource(config(kafka, topic, until=None))
-    builder = windows(config(kafka, topic), Checkpointing()).with_source(source)
-    pipeline = builder.build()
-    pipeline.run(max_events=200)
+    stopping = Checkpointing(200)
+    pipeline = ls.create_pipeline().with_source(source).map(dict).with_sink(stopping).build()
+    stopping.pipeline = pipeline
+    pipeline.run(timeout="60s")
+    assert pipeline.stopped
     assert kafka.committed(f"group-of-{topic}", topic, 2) == [30, 40]
     assert pipeline.metrics["kafka"]["commits"] == 1
     # The next run of the group starts there.
@@ -292,7 +294,10 @@ def test_a_pattern_reads_all_topics_that_match(kafka: KafkaCluster) -> None:
     pattern = f"^({'|'.join(topics)})$"
     for until in ("end", None):
         summary = (
-            windows(config(kafka, topics[0], topics=[pattern], until=until), ls.CollectSink())
+            windows(
+                config(kafka, topics[0], topics=[pattern], start_from="earliest", until=until),
+                ls.CollectSink(),
+            )
             .build()
             .run(max_events=20)
         )

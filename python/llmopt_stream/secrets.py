@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
-from llmopt_stream.errors import KafkaError, ProcessorError
+from .errors import KafkaError, ProcessorError
 
-__all__ = ["Redaction", "Secret"]
+__all__ = ["HIDDEN", "Redaction", "Secret", "is_secret_name"]
 
-_HIDDEN = "***"
+HIDDEN = "***"
+_SECRET_NAME = re.compile(
+    r"password|passwd|secret|token|credential|jaas|oauthbearer\.config|\.key$|\.pem$|_pem$"
+)
 
 
 class Secret(str):
-    """Text that is itself wherever it is used and hidden wherever it is shown.
+    """Text that shows itself as `***`, also within other texts; `reveal()` gives it, and so does whatever reads
+    the characters of a `str`: comparison, len(), files, the core.
 
-    >>> Secret("hunter2"), len(Secret("hunter2"))
-    ('***', 7)
+    >>> password = Secret("hunter2")
+    >>> f"{password}", password.reveal()
+    ('***', 'hunter2')
     """
 
     __slots__ = ()
 
+    def __new__(cls, text: str) -> Self:
+        return super().__new__(cls, text.reveal() if isinstance(text, Secret) else text)
+
+    def reveal(self) -> str:
+        return "".join(self)
+
     def __repr__(self) -> str:
-        return repr(_HIDDEN)
+        return repr(HIDDEN)
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, spec: str) -> str:
+        return format(HIDDEN, spec)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a property of this name holds a secret.
+
+    >>> is_secret_name("sasl.password"), is_secret_name("client.id")
+    (True, False)
+    """
+    return _SECRET_NAME.search(name.lower()) is not None
 
 
 class Redaction:
@@ -50,7 +78,7 @@ class Redaction:
     def __call__(self, text: str) -> str:
         # The longest first: one may be the beginning of another.
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _HIDDEN)
+            text = text.replace(secret, HIDDEN)
         for other in self._others:
             text = other(text)
         return text
