@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <string>
@@ -195,6 +196,12 @@ INSTANTIATE_TEST_SUITE_P(Windows, PipelineStore,
                                            Case{10'000'000, 4'000'000, 2, 3},
                                            Case{20'000'000, 1'000'000, 1, 2}));
 
+std::size_t puts_of(const StateChanges& changes) {
+    return static_cast<std::size_t>(
+        std::count_if(changes.list().begin(), changes.list().end(),
+                      [](const StateChange& change) { return change.value.has_value(); }));
+}
+
 TEST(PipelineStore, SlicesThatHaveNotChangedAreNotStoredAgain) {
     PipelinePlan of = plan(1'000'000, 1'000'000, 1);
     of.branches.front().window.allowed_lateness = 100'000'000'000;
@@ -228,7 +235,7 @@ TEST(PipelineStore, SlicesThatHaveNotChangedAreNotStoredAgain) {
     late.pipeline().forget_stored();
     static_cast<void>(late.pipeline().begin_store(3, "p"));
     ASSERT_TRUE(late.pipeline().store(std::size_t{1} << 30));
-    EXPECT_EQ(late.pipeline().take_stored().list().size(), all.list().size());
+    EXPECT_EQ(puts_of(late.pipeline().take_stored()), puts_of(all));
 }
 
 TEST(PipelineStore, DamagedOrMissingPiecesAreRefused) {
