@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 PARTITIONS = 4
 MODELS = 50
 WINDOW_US = 100_000
-WARM_UP_WINDOWS = 20
+WARM_UP_WINDOWS = 50
 
 
 def produce(bootstrap: str, topic: str, rate: int, seconds: float) -> None:

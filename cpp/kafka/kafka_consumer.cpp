@@ -193,9 +193,9 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
     } else if (const rd_kafka_resp_err_t error = rd_kafka_assign(handle(), partitions)) {
         throw kafka_failure("assign partitions of " + brokers(), error);
     }
-    if (paused_) {
-        set_paused(true);  // which does not outlast an assignment
-    }
+    // A pause may outlast a revocation, during which next() had nothing to resume, or not outlast an
+    // assignment.
+    set_paused(paused_);
 }
 
 void KafkaConsumer::refuse_part_of_topics() {

@@ -201,6 +201,48 @@ def test_a_sink_that_takes_longer_than_the_group_waits_keeps_its_partitions(kafk
     assert (counts["rebalances"], counts["records"]) == (1, 400)
 
 
+def test_partitions_that_are_lost_while_they_are_paused_are_read_on(own_kafka: KafkaCluster) -> None:
+    topic = own_kafka.topic(2)
+    own_kafka.send(topic, events(400, partitions=2))
+
+    class Slow(ls.CollectSink):
+        """At work until the session has expired, with nobody there to join again."""
+
+        starting: threading.Thread | None = None
+
+        def send_batch(self, table: Any) -> None:
+            super().send_batch(table)
+            if self.starting is None:
+                own_kafka.kill()
+                time.sleep(14)
+                self.starting = threading.Thread(target=own_kafka.start)
+                self.starting.start()
+
+    sink = Slow()
+    pipeline = (
+        ls.create_pipeline()
+        .with_kafka_source(
+            ls.KafkaConfig(
+                bootstrap_servers=own_kafka.bootstrap,
+                group_id=topic,
+                topics=[topic],
+                session_timeout_ms=6_000,
+                max_poll_records=10,
+                properties={"max.poll.interval.ms": 6_000},
+            )
+        )
+        .map(dict)
+        .with_sink(sink)
+        .build()
+    )
+    summary = pipeline.run(max_events=400, timeout="60s")
+    assert sink.starting is not None
+    sink.starting.join()
+    assert pipeline.metrics["kafka"]["rebalances"] >= 2
+    assert summary.records_in == 400
+    assert sorted(each.data["id"] for each in sink.results) == list(range(400))
+
+
 def test_processing_goes_on_when_a_partition_is_added(kafka: KafkaCluster) -> None:
     from confluent_kafka.admin import AdminClient, NewPartitions
 
