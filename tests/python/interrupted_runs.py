@@ -54,13 +54,13 @@ class FatefulSource(ls.Source):
         return of_fate
 
     def position(self) -> Any:
-        return self.inner.position()
+        return self.inner.position_of_run()
 
     def seek(self, position: Any) -> None:
-        self.inner.seek(position)
+        self.inner.seek_run(position)
 
     def checkpointed(self, position: Any) -> None:
-        self.inner.checkpointed(position)
+        self.inner.checkpointed_run(position)
 
     def close(self) -> None:
         self.inner.close()

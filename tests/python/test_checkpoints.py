@@ -189,7 +189,7 @@ def test_on_demand(backend: StateBackend) -> None:
 
 
 def test_asked_for_while_one_is_written_the_next_one_follows(backend: StateBackend) -> None:
-    made = run_with(backend, lambda run: {at: run.checkpoint for at in range(1, 15)} | {15: crash})
+    made = run_with(backend, lambda run: dict.fromkeys(range(1, 15), run.checkpoint) | {15: crash})
     assert made.metrics["failed"] == 0
     assert 1 <= made.metrics["completed"] <= 14
     again = Run(backend)
