@@ -68,7 +68,7 @@ def run(windows: int, limited: bool, folder: Path) -> dict[str, Any]:
     keyed = ls.create_pipeline("memory").with_source(ls.ArrowSource(batches(windows))).key_by("key")
     keyed = keyed.with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("0s"))
     builder = keyed.with_tumbling_window("1s", allowed_lateness="30d").aggregate(
-        "user", [ls.PercentileAggregator(95, method="exact"), "count"]
+        "value", [ls.PercentileAggregator([95], method="exact"), "count"]
     )
     builder = builder.with_sink(sink)
     started, cpu = time.monotonic(), time.process_time()

@@ -429,7 +429,7 @@ class StreamPipelineBuilder(StreamOperators):
 
         With `memory_limit` (bytes, or text such as "2GB"; at least 128 MB) and a state backend, slices of
         tumbling, sliding and cumulative windows that were not used for long leave memory for the backend, and
-        come back when they are needed. Half of the limit is theirs, the rest is for what is around them. State
+        come back when they are needed. A third of the limit is theirs, the rest is for what is around them. State
         that cannot leave memory (sessions, count windows, operators) and exceeds the limit ends the run with a
         StateError.
 

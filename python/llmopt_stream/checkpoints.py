@@ -66,7 +66,8 @@ def checkpoints_of(plan: Plan, executor: Executor) -> Checkpoints | NoCheckpoint
     """Those of a run of the plan."""
     if plan.state_backend is None:
         return NoCheckpoints(plan, executor)
-    return Checkpoints(executor, plan.state_backend, plan.checkpoints or CheckpointSettings(), plan.name)
+    settings = plan.checkpoints or CheckpointSettings()
+    return Checkpoints(executor, plan.state_backend, settings, plan.name, plan.memory_limit)
 
 
 class NoCheckpoints:
@@ -122,7 +123,12 @@ class Checkpoints:
     """
 
     def __init__(
-        self, executor: Executor, backend: StateBackend, settings: CheckpointSettings, name: str
+        self,
+        executor: Executor,
+        backend: StateBackend,
+        settings: CheckpointSettings,
+        name: str,
+        memory_limit: int | None = None,
     ) -> None:
         self._executor = executor
         self._backend = backend
@@ -137,6 +143,7 @@ class Checkpoints:
         self._taking: _Barrier | None = None
         self._waiting: dict[int, list[Any]] = {}
         self._requested = False
+        self._most_pending = _MOST_PENDING_BYTES if memory_limit is None else memory_limit // 16
         self._last_at = time.monotonic()
         self._last_records = 0
 
@@ -222,7 +229,7 @@ class Checkpoints:
             self._requested = False
             delivery.flush()
             self._barrier(delivery)
-        elif self._taking is not None and self._writer.pending_bytes < _MOST_PENDING_BYTES:
+        elif self._taking is not None and self._writer.pending_bytes < self._most_pending:
             self._go_on(_BYTES_PER_STEP)
         self._metrics.longest_pause = max(self._metrics.longest_pause, time.monotonic() - started)
 

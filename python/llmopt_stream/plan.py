@@ -197,7 +197,7 @@ class Plan:
         )
         if self.memory_limit is not None and self.state_backend is not None and spills_to is not None:
             # The rest is for what is around it: the backend's memory, batches, checkpoints on their way.
-            core.use_spill(self.state_backend.core, self.memory_limit // 2, spills_to)
+            core.use_spill(self.state_backend.core, self.memory_limit // 3, spills_to)
         return core
 
     def sinks(self) -> Iterator[Sink]:
