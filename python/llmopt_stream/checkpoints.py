@@ -152,9 +152,9 @@ class Checkpoints:
 
     def __exit__(self, *exc: object) -> None:
         self._writer.wait()
+        self._take_outcomes()
 
     def metrics(self) -> dict[str, Any] | None:
-        self._take_outcomes()
         return self._metrics.as_dict()
 
     # Recovery
@@ -181,13 +181,12 @@ class Checkpoints:
             _LOG.info("pipeline %r goes on from checkpoint %d", self._name, checkpoint.id)
             break
         else:
-            if not self._metrics.damaged:
-                self._backend.clear()  # what a run that has ended left
             if self._metrics.damaged:
                 raise CheckpointError(
                     f"pipeline {self._name!r}: none of the {self._metrics.damaged} checkpoints is whole; "
                     "to start without them, give it other directories or remove them"
                 )
+            self._backend.clear()  # what a run that has ended left
         self._last_at = time.monotonic()
         self._last_records = self._executor.records_in
 
@@ -295,8 +294,6 @@ class Checkpoints:
         """When the sinks are closed. Of a run whose input has ended nothing is kept: the next one starts anew."""
         self._complete()
         if ended:
-            self._writer.wait()
-            self._take_outcomes()
             self._executor.checkpointed(self._executor.positions())
             _core.kill_point("run:ended")
             for checkpoint in self._backend.checkpoints():

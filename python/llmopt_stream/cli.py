@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cli_checkpoints import add_checkpoints
+from .cli_commands import add_command
 from .errors import ConfigurationError, ProcessorError
 
 if TYPE_CHECKING:
@@ -270,27 +271,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    *,
-    summary: str,
-    description: str,
-    examples: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.set_defaults(run=run)
-    return command
-
-
 def _count(text: str) -> int:
     try:
         count = int(text.replace(",", "_"))
@@ -312,7 +292,7 @@ def _seed(text: str) -> int:
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "demo",
         _demo,
@@ -387,7 +367,7 @@ def _has_script(arguments: argparse.Namespace) -> bool:
 
 
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "run",
         _run,
@@ -430,7 +410,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _add_processor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "processor",
         _run_config,
@@ -455,7 +435,7 @@ def _run_config(arguments: argparse.Namespace) -> int:
 
 
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "validate",
         _validate,
@@ -483,7 +463,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "explain",
         _explain,
@@ -505,7 +485,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "generate",
         _generate,
@@ -583,7 +563,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _add_conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "conformance",
         _conformance,
@@ -602,7 +582,7 @@ def _conformance(arguments: argparse.Namespace) -> int:
 
 
 def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
+    command = add_command(
         commands,
         "bench",
         _bench,

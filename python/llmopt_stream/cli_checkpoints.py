@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import _core
+from .cli_commands import add_command
 from .errors import CheckpointError, ConfigurationError
 from .exported_checkpoint import checkpoint_folder, export_checkpoint, restore_checkpoint
 from .units import to_datetime
@@ -85,47 +85,55 @@ _MOST_ATTEMPTS = 3
 
 def add_checkpoints(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to those of `llmopt-stream`."""
-    command = _add(
-        commands, "checkpoints", "list, verify, export and restore checkpoints", _DESCRIPTION, _EXAMPLES
+    command = add_command(
+        commands,
+        "checkpoints",
+        None,
+        summary="list, verify, export and restore checkpoints",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
     )
     actions = command.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
 
-    listing = _add(actions, "list", "what there is", _LIST, _LIST_EXAMPLES, _list)
+    listing = add_command(
+        actions, "list", _list, summary="what there is", description=_LIST, examples=_LIST_EXAMPLES
+    )
     _add_directory(listing)
     listing.add_argument("--json", action="store_true", help="print it as JSON")
 
-    verify = _add(actions, "verify", "read every byte of it", _VERIFY, _VERIFY_EXAMPLES, _verify)
+    verify = add_command(
+        actions,
+        "verify",
+        _verify,
+        summary="read every byte of it",
+        description=_VERIFY,
+        examples=_VERIFY_EXAMPLES,
+    )
     _add_directory(verify)
     _add_id(verify, "only this one")
 
-    export = _add(actions, "export", "copy one to a file", _EXPORT, _EXPORT_EXAMPLES, _export)
+    export = add_command(
+        actions,
+        "export",
+        _export,
+        summary="copy one to a file",
+        description=_EXPORT,
+        examples=_EXPORT_EXAMPLES,
+    )
     _add_directory(export)
     export.add_argument("file", type=Path, metavar="FILE", help="the file to write, which must not be there")
     _add_id(export, "this one (default: the newest that is whole)")
 
-    restore = _add(actions, "restore", "make directories from a file", _RESTORE, _RESTORE_EXAMPLES, _restore)
+    restore = add_command(
+        actions,
+        "restore",
+        _restore,
+        summary="make directories from a file",
+        description=_RESTORE,
+        examples=_RESTORE_EXAMPLES,
+    )
     restore.add_argument("file", type=Path, metavar="FILE", help="an exported checkpoint")
     restore.add_argument("directory", type=Path, metavar="DIR", help="the directory to make")
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    description: str,
-    examples: str,
-    run: Callable[[argparse.Namespace], int] | None = None,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.set_defaults(run=run)
-    return command
 
 
 def _add_directory(command: argparse.ArgumentParser) -> None:

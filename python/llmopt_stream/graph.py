@@ -334,21 +334,21 @@ class StreamGraph:
     def use_sources(self) -> None:
         """Where records come from, as the plans say."""
         for name, plan in self._plans_of_heads.items():
-            self.heads[name].use_source(plan.needed_source())
+            self.heads[name].use_source(plan.source_of_run())
 
     def positions(self) -> list[Any]:
         """Where each source goes on; see Source.position()."""
-        return [head.source.position_of_run() for head in self.heads.values()]
+        return [head.source.position() for head in self.heads.values()]
 
     def seek(self, positions: list[Any]) -> None:
         """Lets sources start there."""
         for head, position in zip(self.heads.values(), positions, strict=True):
-            head.source.seek_run(position)
+            head.source.seek(position)
 
     def checkpointed(self, positions: list[Any]) -> None:
         """A checkpoint with these positions is durable."""
         for head, position in zip(self.heads.values(), positions, strict=True):
-            head.source.checkpointed_run(position)
+            head.source.checkpointed(position)
 
     def taken(self, positions: list[Any]) -> None:
         """Results of the records before these positions are about to be delivered, at most once."""

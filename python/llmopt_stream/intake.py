@@ -245,7 +245,7 @@ class Intake:
 
     def use_sources(self) -> None:
         """The same, as the plan says."""
-        self.use_source(self._plan.needed_source())
+        self.use_source(self._plan.source_of_run())
 
     @property
     def source(self) -> Source:
@@ -255,15 +255,15 @@ class Intake:
 
     def positions(self) -> list[Any]:
         """Where each source goes on; see Source.position()."""
-        return [self.source.position_of_run()]
+        return [self.source.position()]
 
     def seek(self, positions: list[Any]) -> None:
         """Lets sources start there."""
-        self.source.seek_run(positions[0])
+        self.source.seek(positions[0])
 
     def checkpointed(self, positions: list[Any]) -> None:
         """A checkpoint with these positions is durable."""
-        self.source.checkpointed_run(positions[0])
+        self.source.checkpointed(positions[0])
 
     def taken(self, positions: list[Any]) -> None:
         """Results of the records before these positions are about to be delivered, at most once."""

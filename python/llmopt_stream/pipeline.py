@@ -140,7 +140,9 @@ class StreamPipeline:
         )
         started = time.monotonic()
         intake.use_sources()
-        with contextlib.closing(_Sources(intake)), checkpoints_of(plan, intake) as checkpoints:
+        with contextlib.ExitStack() as closing, checkpoints_of(plan, intake) as checkpoints:
+            closing.callback(self._note, intake, checkpoints)
+            closing.callback(intake.close_sources)
             checkpoints.restore()
             step = intake.open_sources()
             checkpoints.check_sources()
@@ -168,7 +170,6 @@ class StreamPipeline:
                     self._note(intake, checkpoints)
                     display.update(self._counts["records_in"])
             checkpoints.finish(delivery, ended=ended)
-            self._note(intake, checkpoints)
         return RunSummary.of(intake, timedelta(seconds=time.monotonic() - started))
 
     def _note(self, intake: Executor, checkpoints: Checkpoints | NoCheckpoints) -> None:
@@ -210,13 +211,6 @@ class _Limits:
     def left(self, records: int, seconds: float) -> int:
         """How many records a step may still take."""
         return 0 if seconds >= self.seconds else min(self.records - records, UNLIMITED)
-
-
-class _Sources:
-    """The sources of a run, to be closed."""
-
-    def __init__(self, intake: Executor) -> None:
-        self.close = intake.close_sources
 
 
 class _StopOnSignals:

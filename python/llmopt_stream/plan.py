@@ -21,7 +21,7 @@ from .operators.process import Process
 from .programs import fields_of, number_program
 from .schemas import types_of_event
 from .sinks import Sink
-from .sources import Source
+from .sources import Source, in_a_run
 from .state import StateBackend
 from .units import duration_text
 from .watermarks import (
@@ -235,6 +235,10 @@ class Plan:
                 f"pipeline {self.name!r} has no source: add .with_source(FileSource(path)), ArrowSource or IterableSource"
             )
         return self.source
+
+    def source_of_run(self) -> Source:
+        """The source as a run takes from it."""
+        return in_a_run(self.needed_source())
 
     def explain(self) -> str:
         """The plan in words: what is read, computed and written, and where each stage runs."""

@@ -42,31 +42,7 @@ class Source:
         """Starts from the beginning, or where seek() says. Only sources of this package need another way in than
         batches().
         """
-        start, skips = self.__dict__.pop("_resumes_at", (None, 0))
-        self._batches = _Batches(self, intake, start, skips)
-        return intake.steps(without_rows(iter(self._batches), self._batches.skips))
-
-    def position_of_run(self) -> Any:
-        """position(), or within a batch that is taken in parts, that of its start and how many records were taken."""
-        batches: _Batches | None = self.__dict__.get("_batches")
-        return self.position() if batches is None else batches.position()
-
-    def checkpointed_run(self, position: Any) -> None:
-        """checkpointed(), of what position_of_run() gave."""
-        if type(self).open is not Source.open:
-            self.checkpointed(position)
-        elif position is not None and position["batch"] is not None:
-            self.checkpointed(position["batch"])
-
-    def seek_run(self, position: Any) -> None:
-        """Lets the next open() go on at what position_of_run() gave."""
-        if type(self).open is not Source.open:
-            self.seek(position)
-            return
-        start, skips = position["batch"], position["records"]
-        self._resumes_at = (start, skips)
-        if start is not None:
-            self.seek(start)
+        return intake.steps(iter(self.batches()))
 
     def progress(self) -> float | None:
         """How much of the input has been read, from 0 to 1; None where nobody knows."""
@@ -87,9 +63,9 @@ class Source:
 
     def taken(self, position: Any) -> None:
         """Of delivery at most once, before anything of the records before this position is delivered: when it
-        returns, none of them is read again. The position is what position_of_run() gave.
+        returns, none of them is read again.
         """
-        self.checkpointed_run(position)
+        self.checkpointed(position)
 
     def metrics(self) -> dict[str, Any]:
         """What it counts itself, under a name of its own; of the current or last run."""
@@ -102,31 +78,62 @@ class Source:
         return type(self).__name__
 
 
-class _Batches:
-    """The batches of a source of a user's, and where in them a run is.
+class BatchesOfSource(Source):
+    """A source of a user's in one run, and where in its batches that is: a batch may be taken in parts.
 
     Until the first batch was taken whole, that is where the run started: None for the beginning. Only from then
-    on is what position() says of this run.
+    on is what the source's position() says of this run.
     """
 
-    def __init__(self, source: Source, intake: Intake, start: Any, skips: int) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._intake = intake
-        self.skips = skips
-        self._start = start
-        self._taken_before = intake.records_in - skips
+        self._start: Any = None
+        self._skips = 0
+        self._taken: Callable[[], int] = lambda: 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def open(self, intake: Intake) -> Step:
+        self._taken = rows_since(intake, self._skips)
+        return intake.steps(without_rows(self._batches(intake), self._skips))
+
+    def _batches(self, intake: Intake) -> Iterator[Any]:
         for batch in self._source.batches():
             yield batch
             # It is taken whole; the source stands behind it until the next is asked for.
             self._start = self._source.position()
-            self._taken_before = self._intake.records_in
+            self._taken = rows_since(intake, 0)
 
     def position(self) -> Any:
+        """Where the batch in hand starts, and how many records of it were taken."""
         if type(self._source).position is Source.position:
             return None
-        return {"batch": self._start, "records": self._intake.records_in - self._taken_before}
+        return {"batch": self._start, "records": self._taken()}
+
+    def seek(self, position: Any) -> None:
+        self._start, self._skips = position["batch"], position["records"]
+        if self._start is not None:
+            self._source.seek(self._start)
+
+    def checkpointed(self, position: Any) -> None:
+        if position is not None and position["batch"] is not None:
+            self._source.checkpointed(position["batch"])
+
+    def taken(self, position: Any) -> None:
+        if position is not None and position["batch"] is not None:
+            self._source.taken(position["batch"])
+
+    def progress(self) -> float | None:
+        return self._source.progress()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __str__(self) -> str:
+        return str(self._source)
+
+
+def in_a_run(source: Source) -> Source:
+    """The source with positions within its batches, if it gives nothing but batches; otherwise itself."""
+    return BatchesOfSource(source) if type(source).open is Source.open else source
 
 
 class FileSource(Source):

@@ -11,6 +11,7 @@ from typing import Any
 import llmopt_stream as ls
 from llmopt_stream.intake import UNLIMITED
 from llmopt_stream.plan import Plan
+from llmopt_stream.sources import in_a_run
 from llmopt_stream.state import StateBackend
 
 
@@ -40,7 +41,7 @@ class FatefulSource(ls.Source):
     """A source as it is, until its fate comes."""
 
     def __init__(self, source: ls.Source) -> None:
-        self.inner = source
+        self.inner = in_a_run(source)
         self.fate = Fate()
 
     def open(self, intake: Any) -> Any:
@@ -54,13 +55,13 @@ class FatefulSource(ls.Source):
         return of_fate
 
     def position(self) -> Any:
-        return self.inner.position_of_run()
+        return self.inner.position()
 
     def seek(self, position: Any) -> None:
-        self.inner.seek_run(position)
+        self.inner.seek(position)
 
     def checkpointed(self, position: Any) -> None:
-        self.inner.checkpointed_run(position)
+        self.inner.checkpointed(position)
 
     def close(self) -> None:
         self.inner.close()
