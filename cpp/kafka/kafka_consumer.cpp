@@ -21,10 +21,12 @@ constexpr int kWarning = 4;
 // The cooperative protocol commits wrong offsets before.
 constexpr int kSoundCooperativeVersion = 0x020A0000;
 
-KafkaClientSettings with_assignor(KafkaClientSettings client) {
+KafkaClientSettings of_consumer(KafkaClientSettings client) {
     const bool cooperative = rd_kafka_version() >= kSoundCooperativeVersion;
     client.settings.emplace_back("partition.assignment.strategy",
                                  cooperative ? "cooperative-sticky" : "range");
+    const KafkaProperties of_messages = KafkaMessages::settings();
+    client.settings.insert(client.settings.end(), of_messages.begin(), of_messages.end());
     return client;
 }
 
@@ -67,9 +69,7 @@ std::vector<std::pair<std::string, std::int32_t>> matching(
 }  // namespace
 
 KafkaConsumer::KafkaConsumer(const KafkaConsumerSettings& settings)
-    : KafkaClient(KafkaRole::kConsumer, {with_assignor(settings.client).settings, settings.client.of_user,
-                                         settings.client.brokers, settings.client.token}),
-      settings_(settings) {}
+    : KafkaClient(KafkaRole::kConsumer, of_consumer(settings.client)), settings_(settings) {}
 
 KafkaConsumer::~KafkaConsumer() { close(); }
 
@@ -84,6 +84,7 @@ void KafkaConsumer::open() {
     if (const rd_kafka_resp_err_t error = rd_kafka_poll_set_consumer(handle())) {
         throw kafka_failure("Kafka " + brokers(), error);
     }
+    messages_.open(handle());
     polled_at_ = Clock::now();
     if (settings_.until_end) {
         assign_until_end(matching(settings_.topics, existing));
@@ -357,10 +358,6 @@ std::int64_t KafkaConsumer::offset_at(const Partition& partition, std::int64_t t
 
 // Reading ----------------------------------------------------------------------------------------------
 
-KafkaConsumer::Message KafkaConsumer::poll(milliseconds wait) {
-    return Message(rd_kafka_consumer_poll(handle(), static_cast<int>(wait.count())));
-}
-
 KafkaConsumer::Partition* KafkaConsumer::partition_of(const rd_kafka_message_t& message) {
     if (message.rkt == recent_topic_ && recent_partition_ != nullptr &&
         recent_partition_->index == message.partition) {
@@ -383,13 +380,7 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
     // Looking at the clock for each record would cost as much as taking it.
     const Clock::time_point until = wait == kNoWait ? Clock::time_point{} : Clock::now() + wait;
     while (true) {
-        Message message;
-        if (!held_.empty()) {
-            message = std::move(held_.front());
-            held_.pop_front();
-        } else {
-            message = poll(wait);
-        }
+        Message message = messages_.next(wait);
         if (message == nullptr || failure_) {
             return nullptr;
         }
@@ -551,9 +542,7 @@ void KafkaConsumer::keep_alive() {
         if (!paused_) {
             set_paused(true);
         }
-        while (Message message = poll(kNoWait)) {
-            held_.push_back(std::move(message));
-        }
+        messages_.hold(kNoWait);
     }
 }
 
@@ -635,9 +624,7 @@ void KafkaConsumer::commit_and_wait() {
             throw kafka_failure("commit at " + brokers(), error);
         }
         // A rebalance is served by polls.
-        if (Message message = poll(milliseconds(50))) {
-            held_.push_back(std::move(message));
-        }
+        messages_.hold(milliseconds(50));
     }
 }
 
@@ -719,12 +706,12 @@ void KafkaConsumer::close() noexcept {
     }
     store_handed_out();
     pending_.reset();
-    held_.clear();
     kept_.clear();
     const Clock::time_point commits_until = Clock::now() + kCommitDeadline;
     while (commits_under_way_ > 0 && Clock::now() < commits_until) {
-        static_cast<void>(poll(milliseconds(50)));
+        static_cast<void>(messages_.next(milliseconds(50)));
     }
+    messages_.close();
     if (subscribed_) {
         const KafkaHandle<rd_kafka_queue_t> events(rd_kafka_queue_new(handle()));
         const KafkaHandle<rd_kafka_error_t> error(rd_kafka_consumer_close_queue(handle(), events.get()));

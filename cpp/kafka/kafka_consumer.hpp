@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,6 +15,7 @@
 
 #include "kafka/cloud_event_headers.hpp"
 #include "kafka/kafka_client.hpp"
+#include "kafka/kafka_messages.hpp"
 #include "kafka/kafka_partitions.hpp"
 #include "kafka/key_partitions.hpp"
 #include "record/batch_builder.hpp"
@@ -137,7 +137,7 @@ public:
     void close() noexcept;
 
 private:
-    using Message = KafkaHandle<rd_kafka_message_t>;
+    using Message = KafkaMessageHandle;
     using Partition = KafkaPartitions::Partition;
     using List = KafkaHandle<rd_kafka_topic_partition_list_t>;
 
@@ -158,7 +158,6 @@ private:
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
-    [[nodiscard]] Message poll(std::chrono::milliseconds wait);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
     void decode(Message message, JsonDecoder& decoder, BatchBuilder& builder);
@@ -175,7 +174,7 @@ private:
 
     // What the next call of next() begins with.
     Message pending_;
-    std::deque<Message> held_;
+    KafkaMessages messages_;
     bool partitions_changed_ = false;
     std::optional<std::vector<std::uint32_t>> changed_before_batch_;
     std::optional<KafkaFailure> failure_;

@@ -69,11 +69,7 @@ def run_through(
     watching = Watching(go_on)
     pipeline = (
         ls.create_pipeline("faults")
-        .with_kafka_source(
-            ls.KafkaConfig(
-                bootstrap_servers=kafka.bootstrap, group_id=topic, topics=[topic], session_timeout_ms=10_000
-            )
-        )
+        .with_kafka_source(ls.KafkaConfig(bootstrap_servers=kafka.bootstrap, group_id=topic, topics=[topic]))
         .with_watermark_generator(ls.BoundedOutOfOrdernessWatermark("5s"))
         .key_by("data.model")
         .with_tumbling_window("1m")
