@@ -19,18 +19,18 @@ using std::chrono::milliseconds;
 using without_gil = py::call_guard<py::gil_scoped_release>;
 using OffsetTuple = std::tuple<std::string, std::int32_t, std::int64_t>;
 
-/// A Python function that threads of librdkafka call and let go of.
-class TokenFunction {
+/// A Python function that threads without the interpreter's lock call and let go of.
+class HeldFunction {
 public:
-    explicit TokenFunction(py::object function) : function_(std::move(function)) {}
-    ~TokenFunction() {
+    explicit HeldFunction(py::object function) : function_(std::move(function)) {}
+    ~HeldFunction() {
         const py::gil_scoped_acquire gil;
         function_ = {};
     }
-    TokenFunction(const TokenFunction&) = delete;
-    TokenFunction& operator=(const TokenFunction&) = delete;
+    HeldFunction(const HeldFunction&) = delete;
+    HeldFunction& operator=(const HeldFunction&) = delete;
 
-    [[nodiscard]] KafkaToken operator()() const {
+    [[nodiscard]] KafkaToken token() const {
         const py::gil_scoped_acquire gil;
         try {
             const auto [value, principal, expires_at_ms] =
@@ -42,6 +42,20 @@ public:
         }
     }
 
+    [[nodiscard]] std::vector<std::optional<std::string>> json_of(
+        std::span<const std::string_view> payloads) const {
+        const py::gil_scoped_acquire gil;
+        py::list texts;
+        for (const std::string_view payload : payloads) {
+            texts.append(py::bytes(payload.data(), payload.size()));
+        }
+        auto decoded = function_(std::move(texts)).cast<std::vector<std::optional<std::string>>>();
+        if (decoded.size() != payloads.size()) {
+            throw Error(ErrorKind::kKafka, "a decoder of payloads left some out");
+        }
+        return decoded;
+    }
+
 private:
     py::object function_;
 };
@@ -50,9 +64,17 @@ KafkaClientSettings client_settings(KafkaProperties settings, KafkaProperties of
                                     py::object token) {
     KafkaTokenSource source;
     if (!token.is_none()) {
-        source = [function = std::make_shared<TokenFunction>(std::move(token))] { return (*function)(); };
+        source = [function = std::make_shared<HeldFunction>(std::move(token))] { return function->token(); };
     }
     return {std::move(settings), std::move(of_user), std::move(brokers), std::move(source)};
+}
+
+KafkaPayloadDecoder payload_decoder(py::object function) {
+    if (function.is_none()) {
+        return nullptr;
+    }
+    return [held = std::make_shared<HeldFunction>(std::move(function))](
+               std::span<const std::string_view> payloads) { return held->json_of(payloads); };
 }
 
 KafkaStart start_of(const py::object& start) {
@@ -173,22 +195,22 @@ std::vector<KafkaHeader> headers_of(const std::vector<BytesHeader>& headers) {
 
 void bind_consumer(py::module_& module) {
     py::class_<BoundConsumer>(module, "KafkaConsumer", "Reads the records of Kafka topics.")
-        .def(
-            py::init([](KafkaProperties settings, KafkaProperties properties, std::string brokers,
-                        py::object token, std::vector<std::string> topics, const py::object& start,
-                        const std::string& reset, bool until_end, bool cloud_events, bool auto_commit,
-                        const std::string& grouping, std::int64_t patience_ms,
-                        std::int64_t max_poll_interval_ms) {
-                return std::make_unique<BoundConsumer>(KafkaConsumerSettings{
-                    client_settings(std::move(settings), std::move(properties), std::move(brokers),
-                                    std::move(token)),
-                    std::move(topics), start_of(start), reset_of(reset), until_end, cloud_events, auto_commit,
-                    grouping_of(grouping), milliseconds(patience_ms), milliseconds(max_poll_interval_ms)});
-            }),
-            py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
-            py::arg("topics"), py::arg("start"), py::arg("reset"), py::arg("until_end"),
-            py::arg("cloud_events"), py::arg("auto_commit"), py::arg("grouping"), py::arg("patience_ms"),
-            py::arg("max_poll_interval_ms"))
+        .def(py::init([](KafkaProperties settings, KafkaProperties properties, std::string brokers,
+                         py::object token, std::vector<std::string> topics, const py::object& start,
+                         const std::string& reset, bool until_end, bool cloud_events, bool auto_commit,
+                         const std::string& grouping, py::object payloads, std::int64_t patience_ms,
+                         std::int64_t max_poll_interval_ms) {
+                 return std::make_unique<BoundConsumer>(KafkaConsumerSettings{
+                     client_settings(std::move(settings), std::move(properties), std::move(brokers),
+                                     std::move(token)),
+                     std::move(topics), start_of(start), reset_of(reset), until_end, cloud_events,
+                     auto_commit, grouping_of(grouping), payload_decoder(std::move(payloads)),
+                     milliseconds(patience_ms), milliseconds(max_poll_interval_ms)});
+             }),
+             py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
+             py::arg("topics"), py::arg("start"), py::arg("reset"), py::arg("until_end"),
+             py::arg("cloud_events"), py::arg("auto_commit"), py::arg("grouping"), py::arg("payloads"),
+             py::arg("patience_ms"), py::arg("max_poll_interval_ms"))
         .def(
             "seek",
             [](BoundConsumer& self, const std::vector<std::string>& topics,
@@ -204,11 +226,8 @@ void bind_consumer(py::module_& module) {
             "(topic, partition, offset, timestamp in ms, key, headers, value) of a record of the last batch.")
         .def(
             "text",
-            [](const BoundConsumer& self, std::size_t input_index) -> py::object {
-                const rd_kafka_message_t* const message = self.consumer->record(input_index);
-                return message == nullptr || message->payload == nullptr
-                           ? py::object(py::none())
-                           : py::bytes(self.consumer->text(*message));
+            [](const BoundConsumer& self, std::size_t input_index) {
+                return py::bytes(self.consumer->text(input_index));
             },
             py::arg("input_index"), "The JSON of a record of the last batch, as it was decoded.")
         .def(

@@ -31,7 +31,7 @@ constexpr std::size_t kRecordsPerBatch = 4096;
 constexpr std::array kMalformedNames = {
     "",           "syntax",          "not_an_object", "too_deep",     "bad_utf8",
     "too_large",  "duplicate_field", "time_missing",  "time_invalid", "key_not_scalar",
-    "time_ahead", "time_behind",     "gap_invalid",   "tombstone"};
+    "time_ahead", "time_behind",     "gap_invalid",   "tombstone",    "undecodable"};
 constexpr std::array kFateNames = {"taken", "fires at once", "expired"};
 static_assert(kMalformedNames.size() == kMalformedKinds);
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -45,6 +46,10 @@ enum class KafkaGrouping : std::uint8_t {
     kKeyedOrFail,
 };
 
+/// The JSON of each payload; nothing of those that cannot be decoded. May throw, then none of them is taken.
+using KafkaPayloadDecoder =
+    std::function<std::vector<std::optional<std::string>>(std::span<const std::string_view> payloads)>;
+
 struct KafkaConsumerSettings {
     KafkaClientSettings client;
     /// Names, and patterns that begin with "^".
@@ -58,6 +63,8 @@ struct KafkaConsumerSettings {
     /// Commits what was handed out, by the clock.
     bool auto_commit = false;
     KafkaGrouping grouping = KafkaGrouping::kUnchecked;
+    /// Where payloads are not JSON by themselves.
+    KafkaPayloadDecoder payloads = nullptr;
     std::chrono::milliseconds patience{30'000};
     std::chrono::milliseconds max_poll_interval{300'000};
 };
@@ -114,8 +121,9 @@ public:
     void set_keep_records(bool keep) noexcept { keep_records_ = keep; }
     /// A record of the last batch, by its place among its input records; nullptr if not kept.
     [[nodiscard]] const rd_kafka_message_t* record(std::size_t input_index) const noexcept;
-    /// Its JSON as it was decoded: the payload, in the envelope that headers make of it.
-    [[nodiscard]] std::string text(const rd_kafka_message_t& message) const;
+    /// Its JSON as it was decoded: the payload, or what was made of it, in the envelope that headers make of
+    /// it.
+    [[nodiscard]] std::string text(std::size_t input_index) const;
     /// (place among the input records, why) of records of the last batch that could not be decoded.
     [[nodiscard]] std::span<const std::pair<std::uint32_t, Malformed>> rejected() const noexcept {
         return rejected_;
@@ -160,7 +168,12 @@ private:
     void finish(Partition& partition);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
+    void begin(const rd_kafka_message_t& message, BatchBuilder& builder);
     void decode(Message message, JsonDecoder& decoder, BatchBuilder& builder);
+    /// Those whose payloads are no JSON.
+    void decode(std::vector<Message>& messages, JsonDecoder& decoder, BatchBuilder& builder);
+    [[nodiscard]] Malformed decode_json(std::string_view json, JsonDecoder& decoder, BatchBuilder& builder);
+    void keep(Message message, std::string json, Malformed why, const BatchBuilder& builder);
     void refuse_event(const rd_kafka_message_t& message);
     void store_handed_out();
     /// Of what was handed out and is not committed, what can be.
@@ -183,9 +196,11 @@ private:
     std::uint32_t partition_ = 0;
     bool keep_records_ = false;
     std::vector<Message> kept_;
+    /// Of each kept one, where it is not its payload.
+    std::vector<std::string> kept_json_;
     std::vector<std::pair<std::uint32_t, Malformed>> rejected_;
     std::vector<char> buffer_;
-    mutable CloudEventHeaders envelope_;
+    CloudEventHeaders envelope_;
 
     KafkaConsumerCounts counts_;
     KeyPartitions key_partitions_;

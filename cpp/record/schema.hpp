@@ -50,7 +50,8 @@ enum class Malformed : std::uint8_t {
     kTimeBehind,    ///< too far behind the clock
     kGapInvalid,    ///< the field that has the session gap is no positive number of seconds
     kTombstone,     ///< a Kafka record without a value
+    kUndecodable,   ///< a payload that is not of the schema it names, or whose schema nobody knows
 };
-inline constexpr std::size_t kMalformedKinds = static_cast<std::size_t>(Malformed::kTombstone) + 1;
+inline constexpr std::size_t kMalformedKinds = static_cast<std::size_t>(Malformed::kUndecodable) + 1;
 
 }  // namespace llmopt_stream

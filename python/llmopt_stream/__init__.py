@@ -66,6 +66,7 @@ from .kafka import (
     KafkaProducerConfig,
     KafkaRecord,
     KafkaSource,
+    SchemaRegistryConfig,
 )
 from .late import LateEventHandler
 from .lateness import LatenessReport
@@ -204,6 +205,7 @@ __all__ = [
     "ResultTable",
     "RocksDBStateBackend",
     "RunSummary",
+    "SchemaRegistryConfig",
     "SerializationError",
     "SessionWindowAssigner",
     "Sink",

@@ -327,6 +327,7 @@ class KafkaConsumer:
         cloud_events: bool,
         auto_commit: bool,
         grouping: str,
+        payloads: typing.Any,
         patience_ms: typing.SupportsInt | typing.SupportsIndex,
         max_poll_interval_ms: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
@@ -369,7 +370,7 @@ class KafkaConsumer:
         Whether record() will be asked for.
         """
     def take_log(self) -> list[tuple[int, str]]: ...
-    def text(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> typing.Any:
+    def text(self, input_index: typing.SupportsInt | typing.SupportsIndex) -> bytes:
         """
         The JSON of a record of the last batch, as it was decoded.
         """

@@ -503,7 +503,7 @@ def test_settings_of_kafka_are_those_of_its_classes() -> None:
 
 
 @needs_kafka
-@pytest.mark.parametrize("name", ["defaults", "settings", "topics", "sources"])
+@pytest.mark.parametrize("name", ["defaults", "settings", "topics", "sources", "schemas", "protobuf"])
 def test_kafka_at_both_ends_has_a_form_in_a_configuration(name: str) -> None:
     secure: dict[str, Any] = {
         "sasl_mechanism": "SCRAM-SHA-512",
@@ -526,6 +526,17 @@ def test_kafka_at_both_ends_has_a_form_in_a_configuration(name: str) -> None:
         .with_sink(sink(ls.KafkaProducerConfig(result_topic="y")))
         .with_sink(sink(ls.KafkaProducerConfig(bootstrap_servers="other:9092")))
         .with_sink(dead("z", ls.KafkaProducerConfig(bootstrap_servers="other:9092"))),
+        "schemas": lambda: WINDOWED.with_kafka_source(
+            ls.KafkaConfig(
+                format="avro",
+                schema_registry=ls.SchemaRegistryConfig(
+                    url="https://r:8081", username="u", password="hunter2", ssl_ca_location="ca.pem", timeout_ms=5
+                ),
+            )
+        ),
+        "protobuf": lambda: WINDOWED.with_kafka_source(
+            ls.KafkaConfig(format="protobuf", protobuf_descriptors="e.desc", protobuf_message="llm.Event")
+        ),
         "sources": lambda: START.with_kafka_source(ls.KafkaConfig(topics=["l"])).join(
             START.with_kafka_source(ls.KafkaConfig(topics=["r"], group_id="h")), on="k", within="5s"
         ),

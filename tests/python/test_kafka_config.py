@@ -43,7 +43,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ({"max_poll_records": 1.5}, "max_poll_records: 1.5 is not a whole number of at least 1"),
         ({"start_from": "newest"}, "start_from: .*; or 'committed', 'earliest', 'latest'"),
         ({"until": "now"}, "until: 'now' is not one of None, 'end'"),
-        ({"format": "avro"}, "format: 'avro' is not one of 'json', 'cloudevents'"),
+        ({"format": "thrift"}, "format: 'thrift' is not one of 'json', 'cloudevents'"),
         ({"sasl_mechanism": "MD5"}, "sasl_mechanism: 'MD5' is not one of"),
         ({"security_protocol": "SASL_SSL"}, "sasl_mechanism: missing"),
         ({"security_protocol": "SSL", "sasl_mechanism": "PLAIN"}, "'SSL' has no sasl_mechanism"),

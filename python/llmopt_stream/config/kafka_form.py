@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import llmopt_stream as ls
@@ -84,4 +85,6 @@ def _said(config: Any, section: Section) -> dict[str, Any]:
     for name, value in said.items():
         if isinstance(value, tuple):
             said[name] = list(value)
+    if (registry := said.get("schema_registry")) is not None:
+        said["schema_registry"] = asdict(registry)
     return {**said, "sasl_token_file": None if token is None else str(token)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .containers import ListOf, Nullable, Properties
 from .kinds import Choice, Flag, SecretText, Text, Whole
-from .sections import Section, Setting
+from .sections import REQUIRED, Section, Setting
 
 __all__ = ["CONSUMER", "KAFKA", "PRODUCER"]
 
@@ -49,6 +49,23 @@ _PROPERTIES = Setting(
     Properties(Text(may_be_empty=True), "librdkafka's properties"),
     {},
     "Further properties of librdkafka, such as `security.protocol`; those that hold secrets are never shown.",
+)
+
+_SCHEMA_REGISTRY = Section(
+    "schema_registry",
+    "Where the schemas of records are.",
+    (
+        Setting("url", Text(), REQUIRED, "One or several, with commas between them."),
+        Setting("username", Nullable(Text()), None, "As whom."),
+        Setting("password", Nullable(SecretText()), None, "With which password; say it by reference."),
+        Setting("ssl_ca_location", Nullable(Text()), None, "The certificates that are trusted."),
+        Setting("ssl_certificate_location", Nullable(Text()), None, "Of mutual TLS: our certificate."),
+        Setting("ssl_key_location", Nullable(Text()), None, "And its key."),
+        Setting(
+            "ssl_key_password", Nullable(SecretText()), None, "And the key's password; say it by reference."
+        ),
+        Setting("timeout_ms", Whole(1), 10000, "How long an answer may take."),
+    ),
 )
 
 CONSUMER = Section(
@@ -117,10 +134,24 @@ CONSUMER = Section(
         ),
         Setting(
             "format",
-            Choice(("json", "cloudevents")),
+            Choice(("json", "cloudevents", "avro", "json_schema", "protobuf")),
             "json",
-            "What records are; `cloudevents` also with attributes in headers.",
+            "What records are; `cloudevents` also with attributes in headers; the others as a Schema Registry's "
+            "serializers write them.",
         ),
+        Setting(
+            "schema_registry",
+            Nullable(_SCHEMA_REGISTRY),
+            None,
+            "Of `avro` and `json_schema`: where the schemas are; null: nowhere.",
+        ),
+        Setting(
+            "protobuf_descriptors",
+            Nullable(Text()),
+            None,
+            "Of `protobuf`: a file that `protoc --include_imports --descriptor_set_out` wrote.",
+        ),
+        Setting("protobuf_message", Nullable(Text()), None, "And the full name of the message."),
         *_SECURITY,
         _PROPERTIES,
     ),

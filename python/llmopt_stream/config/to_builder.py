@@ -151,7 +151,12 @@ class _Assembly:
         method = _part("with_kafka_source", builder, "source.type: kafka")
         consumer = self._processor.kafka.consumer if said is None else said
         with _at(consumer):
-            made: StreamPipelineBuilder = method(config(**_arguments(consumer)))
+            arguments = _arguments(consumer)
+            if consumer.schema_registry is not None:
+                with _at(consumer.schema_registry):
+                    registry = ls.SchemaRegistryConfig(**_arguments(consumer.schema_registry))
+                arguments["schema_registry"] = registry
+            made: StreamPipelineBuilder = method(config(**arguments))
         return made
 
     def _of_inputs(self, said: Any) -> StreamPipelineBuilder:

@@ -3,6 +3,7 @@
 from llmopt_stream.kafka_record import KafkaRecord
 
 from .config import KafkaConfig, KafkaProducerConfig
+from .schema_registry import SchemaRegistryConfig
 from .sinks import DeadLetterSink, KafkaAggregationSink
 from .source import KafkaSource
 
@@ -13,4 +14,5 @@ __all__ = [
     "KafkaProducerConfig",
     "KafkaRecord",
     "KafkaSource",
+    "SchemaRegistryConfig",
 ]

@@ -20,6 +20,8 @@ from llmopt_stream.errors import ConfigurationError, ProcessorWarning
 from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
 
+from .schema_registry import REGISTRY_FORMATS, SchemaRegistryConfig
+
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
 
 TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.PathLike[str]
@@ -220,7 +222,14 @@ class KafkaConfig(_Connection):
     split_keys: str = "warn"
     """With grouping="keyed": "warn" once, or "fail" at the first."""
     format: str = "json"
-    """"json", or "cloudevents": also in binary mode, with the attributes in headers."""
+    """"json"; "cloudevents": also in binary mode, with the attributes in headers; "avro", "json_schema" or "protobuf":
+    as the serializers of a Schema Registry write them, decoded in Python."""
+    schema_registry: SchemaRegistryConfig | None = None
+    """Of "avro" and "json_schema": where the schemas are that records name."""
+    protobuf_descriptors: str | None = None
+    """Of "protobuf": a file that `protoc --include_imports --descriptor_set_out` wrote."""
+    protobuf_message: str | None = None
+    """And the full name of the message."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -240,10 +249,32 @@ class KafkaConfig(_Connection):
         _one_of("KafkaConfig", "until", self.until, (None, "end"))
         _one_of("KafkaConfig", "grouping", self.grouping, (None, "single", "keyed"))
         _one_of("KafkaConfig", "split_keys", self.split_keys, ("warn", "fail"))
-        _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents"))
+        self._check_format()
         _at_least("KafkaConfig", "session_timeout_ms", self.session_timeout_ms, 1)
         _at_least("KafkaConfig", "max_poll_records", self.max_poll_records, 1)
         self.start()
+
+    def _check_format(self) -> None:
+        _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents", "protobuf", *REGISTRY_FORMATS))
+        needed = {
+            "schema_registry": self.format in REGISTRY_FORMATS,
+            "protobuf_descriptors": self.format == "protobuf",
+            "protobuf_message": self.format == "protobuf",
+        }
+        for setting, is_needed in needed.items():
+            if (getattr(self, setting) is not None) != is_needed:
+                what = "missing with" if is_needed else "it has no use with"
+                raise ConfigurationError(f"KafkaConfig: {setting}: {what} format={self.format!r}")
+        if self.schema_registry is not None and not isinstance(self.schema_registry, SchemaRegistryConfig):
+            raise ConfigurationError(
+                f"KafkaConfig: schema_registry: a {type(self.schema_registry).__name__} is no SchemaRegistryConfig"
+            )
+
+    def redaction(self) -> Redaction:
+        redaction = super().redaction()
+        for secret in [] if self.schema_registry is None else self.schema_registry.secrets():
+            redaction.add(secret)
+        return redaction
 
     def start(self) -> str | int:
         """A word, or milliseconds since the epoch."""

@@ -11,6 +11,7 @@ from llmopt_stream.sources import Source
 
 from .config import KafkaConfig
 from .logs import pass_on_log
+from .schema_registry import PayloadDecoder, payload_decoder
 
 if TYPE_CHECKING:
     from llmopt_stream.intake import Intake
@@ -19,7 +20,7 @@ __all__ = ["KafkaSource"]
 
 
 class KafkaSource(Source):
-    """The records of Kafka topics, JSON, in the order in which they arrive from the partitions.
+    """The records of Kafka topics in the order in which they arrive from the partitions.
 
     Each partition has a watermark of its own, from when it is assigned: the stream's is the least of them. One
     that has been read to its end is idle after the watermark generator's `idle_timeout`; without one it holds the
@@ -35,11 +36,13 @@ class KafkaSource(Source):
         self.redaction = config.redaction()
         self._start: Any = None
         self._consumer: _core.KafkaConsumer | None = None
+        self._payloads: PayloadDecoder | None = None
         self._counts: dict[str, Any] = {}
 
     def open(self, intake: Intake) -> Step:
         self.close()
-        consumer = _core.KafkaConsumer(**self.config.consumer(self.redaction))
+        self._payloads = payload_decoder(self.config)
+        consumer = _core.KafkaConsumer(**self.config.consumer(self.redaction), payloads=self._payloads)
         if self._start is not None:
             consumer.seek(*self._start)
             self._start = None
@@ -93,6 +96,9 @@ class KafkaSource(Source):
             pass_on_log(self._consumer, self.redaction)
             self._counts = {**self._consumer.counts(), "lag": lag}
             self._consumer = None
+        if self._payloads is not None:
+            self._payloads.close()
+            self._payloads = None
 
     def __str__(self) -> str:
         return f"KafkaSource({', '.join(self.config.topics)} at {self.config.bootstrap_servers})"
