@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -87,7 +87,7 @@ class NoCheckpoints:
         if self._at_most_once:
             self._executor.taken(self._executor.positions())
 
-    def restore(self) -> None:
+    def restore(self, say: Callable[[str], None]) -> None:
         """There is nothing to restore."""
 
     def check_sources(self) -> None:
@@ -159,10 +159,11 @@ class Checkpoints:
 
     # Recovery
 
-    def restore(self) -> None:
-        """Goes on from the newest checkpoint that is whole, if there is any."""
+    def restore(self, say: Callable[[str], None]) -> None:
+        """Goes on from the newest checkpoint that is whole, if there is any; `say` hears which one is tried."""
         started = time.monotonic()
         for checkpoint in reversed(self._backend.checkpoints()):
+            say(f"restoring checkpoint {checkpoint.id}, {checkpoint.bytes / 1e6:,.1f} MB")
             try:
                 self._restore(checkpoint)
             except _DamagedError as damage:

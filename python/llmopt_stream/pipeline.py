@@ -22,7 +22,7 @@ from .failures import Failures
 from .intake import UNLIMITED
 from .limits import MemoryWatch
 from .plan import DEFAULT_WATERMARK, Plan
-from .progress import progress_display
+from .progress import progress_display, status_of
 from .push_session import PushSession
 from .run_summary import RunSummary
 from .units import Duration, duration_micros
@@ -140,14 +140,18 @@ class StreamPipeline:
         )
         started = time.monotonic()
         intake.use_sources()
-        with contextlib.ExitStack() as closing, checkpoints_of(plan, intake) as checkpoints:
+        with (
+            progress_display(intake.progress, lambda: status_of(self.metrics), shown=progress) as display,
+            contextlib.ExitStack() as closing,
+            checkpoints_of(plan, intake) as checkpoints,
+        ):
             closing.callback(self._note, intake, checkpoints)
             closing.callback(intake.close_sources)
-            checkpoints.restore()
+            checkpoints.restore(display.say)
             step = intake.open_sources()
             checkpoints.check_sources()
             delivery = Delivery(plan, loop=loop, positions=checkpoints.sink_positions)
-            with delivery, progress_display(intake.progress, shown=progress) as display:
+            with delivery:
                 uses_clock = plan.uses_clock
                 self._note(intake, checkpoints)
                 ended = False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["PlainProgress", "progress_display"]
+__all__ = ["PlainProgress", "progress_display", "status_of"]
 
 _REFRESH_SECONDS = 0.1
 
@@ -19,6 +19,9 @@ class NoProgress:
 
     def update(self, records: int) -> None:
         """Hears how many records have been taken."""
+
+    def say(self, text: str) -> None:
+        """Shows what the run is at before it takes records."""
 
     def close(self) -> None:
         """Hears that the run is over."""
@@ -40,10 +43,12 @@ class PlainProgress(NoProgress):
         share: Callable[[], float | None],
         stream: TextIO,
         *,
+        status: Callable[[], str] = str,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._share = share
         self._stream = stream
+        self._status = status
         self._now = now
         self._started = now()
         self._shown_at = self._started - _REFRESH_SECONDS
@@ -52,7 +57,10 @@ class PlainProgress(NoProgress):
         if self._now() - self._shown_at < _REFRESH_SECONDS:
             return
         self._shown_at = self._now()
-        self._stream.write(f"\r{self._text(records, self._shown_at - self._started)}\x1b[K")
+        self.say(f"{self._text(records, self._shown_at - self._started)}  {self._status()}".rstrip())
+
+    def say(self, text: str) -> None:
+        self._stream.write(f"\r{text}\x1b[K")
         self._stream.flush()
 
     def _text(self, records: int, seconds: float) -> str:
@@ -69,11 +77,12 @@ class PlainProgress(NoProgress):
 
 
 class _RichProgress(NoProgress):
-    def __init__(self, share: Callable[[], float | None], stream: TextIO) -> None:
+    def __init__(self, share: Callable[[], float | None], stream: TextIO, status: Callable[[], str]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._share = share
+        self._status = status
         self._started = time.monotonic()
         self._shown_at = 0.0
         self._progress: Any = Progress(
@@ -81,10 +90,11 @@ class _RichProgress(NoProgress):
             TextColumn("{task.percentage:3.0f} %"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}"),
             console=Console(file=stream),
             transient=True,
         )
-        self._task = self._progress.add_task("run", total=None, rate="")
+        self._task = self._progress.add_task("run", total=None, rate="", status="")
         self._progress.start()
 
     def update(self, records: int) -> None:
@@ -95,10 +105,37 @@ class _RichProgress(NoProgress):
         share = self._share()
         rate = f"{records:,} records  {records / max(now - self._started, 1e-9):,.0f}/s"
         total = None if share is None else 1.0
-        self._progress.update(self._task, total=total, completed=share or 0.0, rate=rate)
+        self._progress.update(
+            self._task, total=total, completed=share or 0.0, rate=rate, status=self._status()
+        )
+
+    def say(self, text: str) -> None:
+        self._progress.update(self._task, status=text)
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def status_of(metrics: Mapping[str, Any]) -> str:
+    """What a run's metrics say of its connectors and checkpoints, in short.
+
+    >>> status_of({"kafka": {"lag": {"t-0": 5, "t-1": 7_000}, "rebalances": 1, "commits": 2, "dead_letters": 3}})
+    'lag 7,005  rebalances 1  commits 2  dead letters 3'
+    >>> status_of({"checkpoints": {"last_id": 4, "restored_from": 2, "restore_duration": 0.123}})
+    'restored from 2 in 0.1 s  checkpoint 4'
+    """
+    kafka, checkpoints = metrics.get("kafka", {}), metrics.get("checkpoints", {})
+    parts = []
+    if "lag" in kafka:
+        parts.append(f"lag {sum(kafka['lag'].values()):,}")
+    names = ("rebalances", "commits", "dead_letters")
+    parts += [f"{name.replace('_', ' ')} {kafka[name]:,}" for name in names if name in kafka]
+    if checkpoints.get("restored_from") is not None:
+        seconds = checkpoints["restore_duration"]
+        parts.append(f"restored from {checkpoints['restored_from']} in {seconds:.1f} s")
+    if checkpoints.get("last_id"):
+        parts.append(f"checkpoint {checkpoints['last_id']}")
+    return "  ".join(parts)
 
 
 def _clock(seconds: float) -> str:
@@ -107,13 +144,15 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def progress_display(share: Callable[[], float | None], *, shown: bool) -> Iterator[NoProgress]:
-    """The display that suits standard error; `share` says how much of the input was read."""
+def progress_display(
+    share: Callable[[], float | None], status: Callable[[], str], *, shown: bool
+) -> Iterator[NoProgress]:
+    """The display that suits standard error; `share` says how much of the input was read, `status` what else to show."""
     display = NoProgress()
     if shown and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
-        display = _RichProgress(share, sys.stderr)
+        display = _RichProgress(share, sys.stderr, status)
     elif shown:
-        display = PlainProgress(share, sys.stderr)
+        display = PlainProgress(share, sys.stderr, status=status)
     try:
         yield display
     finally:

@@ -197,6 +197,17 @@ def test_asked_for_while_one_is_written_the_next_one_follows(backend: StateBacke
     assert again.sums[-1] == SUMS[-1]
 
 
+def test_what_is_restored_is_shown(backend: StateBackend, capsys: pytest.CaptureFixture[str]) -> None:
+    Run(backend, checkpoints={"records": 10}, at={5: crash})
+    capsys.readouterr()
+    source = ls.IterableSource(ROWS)
+    builder = BUILDER.with_source(source).with_sink(ls.CollectSink()).with_state_backend(backend)
+    builder.build().run(progress=True)
+    shown = capsys.readouterr().err
+    assert re.search(r"restoring checkpoint \d+, [\d.]+ MB", shown), shown
+    assert re.search(r"[\d,]+ records .* restored from \d+ in \d+\.\d s", shown), shown
+
+
 def test_on_demand_without_a_backend_is_refused() -> None:
     pipeline = BUILDER.with_source(ls.IterableSource(ROWS)).with_sink(ls.CollectSink()).build()
     pipeline.checkpoint()

@@ -178,6 +178,10 @@ class DeadLetterSink(_KafkaSink):
         for source in sources:
             self._redaction.include(source.redaction)
 
+    def metrics(self) -> dict[str, Any]:
+        counts = super().metrics()["kafka"]
+        return {"kafka": {**counts, "dead_letters": counts.get("sent", 0)}}
+
     def send(self, event: Any) -> None:
         source: KafkaRecord | None = getattr(event, "source", None)
         reason = self._redaction(getattr(event, "reason", type(event).__name__))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from datetime import timedelta
@@ -407,3 +408,21 @@ def test_lag_is_what_has_not_been_read(kafka: KafkaCluster) -> None:
     pipeline = windows(config(kafka, topic, max_poll_records=10), ls.CollectSink()).build()
     pipeline.run(max_events=30)
     assert pipeline.metrics["kafka"]["lag"] == {f"{topic}-0": 70}
+
+
+def test_lag_and_commits_are_shown_while_it_runs(
+    kafka: KafkaCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic, dead = kafka.topic(), kafka.topic()
+    kafka.send(topic, [*events(1_000, partitions=1), b"broken"])
+    letters = ls.DeadLetterSink(
+        dead, ls.KafkaProducerConfig(bootstrap_servers=kafka.bootstrap, result_topic=dead)
+    )
+    handler = ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(letters)
+    pipeline = windows(config(kafka, topic), ls.CollectSink()).with_error_handler(handler).build()
+    pipeline.run(progress=True)
+    shown = capsys.readouterr().err
+    assert re.search(r"\d+ records  [\d,]+/s  lag [\d,]+  rebalances 1  commits 0  dead letters \d", shown), (
+        shown
+    )
+    assert pipeline.metrics["kafka"]["dead_letters"] == 1
