@@ -192,10 +192,10 @@ public:
                               key_tuple(admitted.keys->key(admitted.key[0])), branches);
     }
 
-    void begin_store(std::uint64_t id, const std::string& prefix, CheckpointWriter& writer) {
+    void begin_store(const std::string& prefix, CheckpointWriter& writer) {
         refuse_if_failed();
         StateChanges header;
-        header.put(prefix + kHeaderName, pipeline_.begin_store(id, prefix));
+        header.put(prefix + kHeaderName, pipeline_.begin_store(prefix));
         writer.apply(std::move(header));
     }
 
@@ -621,8 +621,8 @@ void bind_pipeline(py::module_& module) {
                                               spill->slices, spill->bytes_written, spill->bytes_read);
             },
             "(slices that are not in memory, bytes written, bytes read).")
-        .def("begin_store", &Session::begin_store, py::arg("id"), py::arg("prefix"), py::arg("writer"),
-             without_gil(), "Starts a checkpoint of the state as it is now.")
+        .def("begin_store", &Session::begin_store, py::arg("prefix"), py::arg("writer"), without_gil(),
+             "Starts a checkpoint of the state as it is now.")
         .def("store", &Session::store, py::arg("budget"), py::arg("writer"), without_gil(),
              "Hands about `budget` bytes more to the writer; whether that was all.")
         .def(

@@ -222,14 +222,14 @@ void Branch::encode(ByteWriter& out) const {
     }
 }
 
-void Branch::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+void Branch::begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out) {
     for (std::string& name : obsolete_) {
-        capture.erase(std::move(name));
+        changes.del(std::move(name));
     }
     obsolete_.clear();
     encode_counts(out);
     if (operator_) {
-        operator_->begin_store(capture, prefix, out);
+        operator_->begin_store(changes, prefix, out);
         output_.panes.encode(out);
         series_.encode(out);
     }

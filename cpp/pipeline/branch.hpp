@@ -105,9 +105,9 @@ public:
     void encode(ByteWriter& out) const;
     void decode(ByteReader& in);
 
-    /// For checkpoints: the same as encode(), but slices go into the capture, step by step; see
+    /// For checkpoints: the same as encode(), but slices go into `changes`, step by step; see
     /// AlignedWindows.
-    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    void begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out);
     bool store(std::size_t& budget) { return !operator_ || operator_->store(budget); }
     void forget_stored();
     /// Before types are settled: slices are spilled, under names that begin with `prefix`.

@@ -333,13 +333,13 @@ void Pipeline::use_spill(std::shared_ptr<StateBackend> backend, std::size_t most
     }
 }
 
-std::string Pipeline::begin_store(std::uint64_t id, const std::string& prefix) {
+std::string Pipeline::begin_store(const std::string& prefix) {
     finish_store();
-    capture_.emplace(id);
+    stored_.clear();
     is_storing_ = true;
     std::size_t branches = 0;
     return snapshot(nullptr, [&](Branch& branch, ByteWriter& out) {
-        branch.begin_store(*capture_, prefix + std::to_string(branches++) + "/", out);
+        branch.begin_store(stored_, prefix + std::to_string(branches++) + "/", out);
     });
 }
 
@@ -349,7 +349,7 @@ bool Pipeline::store(std::size_t budget) {
     return !is_storing_;
 }
 
-StateChanges Pipeline::take_stored() { return capture_ ? capture_->take() : StateChanges(); }
+StateChanges Pipeline::take_stored() { return std::exchange(stored_, StateChanges()); }
 
 void Pipeline::forget_stored() {
     finish_store();

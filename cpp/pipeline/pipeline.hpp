@@ -140,9 +140,9 @@ public:
     [[nodiscard]] const Spill* spill() const noexcept { return spill_.get(); }
 
     /// Starts a checkpoint of the state as it is now; the one before is complete. Returns a snapshot that
-    /// refers to pieces, which store() and take_stored() give: restore() reads both. `id` grows. The names
-    /// of pieces begin with `prefix`.
-    [[nodiscard]] std::string begin_store(std::uint64_t id, const std::string& prefix);
+    /// refers to pieces, which store() and take_stored() give: restore() reads both. The names of pieces
+    /// begin with `prefix`.
+    [[nodiscard]] std::string begin_store(const std::string& prefix);
     /// Encodes about `budget` bytes more, and says whether all is encoded. In between, records may be taken.
     bool store(std::size_t budget);
     /// What has been encoded since the last call.
@@ -179,7 +179,8 @@ private:
     RecordCounts counts_;
     DelayHistogram delays_;
 
-    std::optional<StateCapture> capture_;
+    /// What has been encoded since take_stored().
+    StateChanges stored_;
     bool is_storing_ = false;
 
     std::optional<WorkerPool> workers_;

@@ -208,11 +208,11 @@ void ShardedOperator::use_spill(Spill& spill, const std::string& prefix) {
     }
 }
 
-void ShardedOperator::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+void ShardedOperator::begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out) {
     out.write<std::uint64_t>(shards_.size());
     for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
         ByteWriter state;
-        shards_[shard]->windows.begin_store(capture, prefix + std::to_string(shard) + "/", state);
+        shards_[shard]->windows.begin_store(changes, prefix + std::to_string(shard) + "/", state);
         out.write_bytes(state.bytes());
     }
 }

@@ -43,7 +43,7 @@ public:
     void decode(ByteReader& in);
 
     /// For checkpoints, see AlignedWindows.
-    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    void begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out);
     bool store(std::size_t& budget);
     void forget_stored();
     void take_obsolete(std::vector<std::string>& names);

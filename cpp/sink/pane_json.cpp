@@ -38,19 +38,26 @@ void append_list(std::string& out, char open, char close, std::size_t size, Each
     out += close;
 }
 
+template <typename Value>
+void append_scalar(std::string& out, const Value& value) {
+    if constexpr (std::is_same_v<Value, std::monostate>) {
+        out += "null";
+    } else if constexpr (std::is_same_v<Value, bool>) {
+        out += value ? "true" : "false";
+    } else if constexpr (std::is_same_v<Value, double>) {
+        json_text::append_number(out, value);
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+        json_text::append_string(out, value);
+    } else {
+        out += std::to_string(value);
+    }
+}
+
 void append_nested(std::string& out, const ResultValue& result) {
     std::visit(
         [&out](const auto& value) {
             using Value = std::decay_t<decltype(value)>;
-            if constexpr (std::is_same_v<Value, std::monostate>) {
-                out += "null";
-            } else if constexpr (std::is_same_v<Value, bool>) {
-                out += value ? "true" : "false";
-            } else if constexpr (std::is_same_v<Value, double>) {
-                json_text::append_number(out, value);
-            } else if constexpr (std::is_same_v<Value, std::string>) {
-                json_text::append_string(out, value);
-            } else if constexpr (std::is_same_v<Value, ResultList>) {
+            if constexpr (std::is_same_v<Value, ResultList>) {
                 append_list(out, '[', ']', value.size(),
                             [&](std::size_t at) { append_nested(out, value[at]); });
             } else if constexpr (std::is_same_v<Value, ResultFields>) {
@@ -59,7 +66,7 @@ void append_nested(std::string& out, const ResultValue& result) {
                     append_nested(out, value[at].value);
                 });
             } else {
-                out += std::to_string(value);
+                append_scalar(out, value);
             }
         },
         result.value);
@@ -107,22 +114,7 @@ void PaneJson::append_key(const PaneTable& panes, std::size_t pane, std::string&
     const std::vector<KeyValue> values = key_encoding::decode(panes.key(pane));
     append_list(out, '{', '}', values.size(), [&](std::size_t field) {
         out += key_names_[field];
-        std::visit(
-            [&out](const auto& value) {
-                using Value = std::decay_t<decltype(value)>;
-                if constexpr (std::is_same_v<Value, std::monostate>) {
-                    out += "null";
-                } else if constexpr (std::is_same_v<Value, bool>) {
-                    out += value ? "true" : "false";
-                } else if constexpr (std::is_same_v<Value, double>) {
-                    json_text::append_number(out, value);
-                } else if constexpr (std::is_same_v<Value, std::string>) {
-                    json_text::append_string(out, value);
-                } else {
-                    out += std::to_string(value);
-                }
-            },
-            values[field]);
+        std::visit([&out](const auto& value) { append_scalar(out, value); }, values[field]);
     });
 }
 

@@ -435,11 +435,10 @@ void AlignedWindows::keep_to_budget() {
 
 void AlignedWindows::write(Slice& slice) {
     forget_pieces_of(slice, prefix_);
-    StateCapture capture(0);
-    slice.begin_store(capture, prefix_, ++version_);
+    StateChanges changes;
+    slice.begin_store(changes, prefix_, ++version_);
     std::size_t all = std::numeric_limits<std::size_t>::max();
     slice.store(all);
-    const StateChanges changes = capture.take();
     context_->spill->backend->apply(changes);
     context_->spill->bytes_written += bytes_of(changes);
     slice.spilled_version = version_;
@@ -473,17 +472,17 @@ void AlignedWindows::encode(ByteWriter& out) const {
     });
 }
 
-void AlignedWindows::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+void AlignedWindows::begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out) {
     prefix_ = prefix;
     for (const auto& [number, slice] : slices_) {
         if (slice->changed()) {
             forget_pieces_of(*slice, prefix_);
-            slice->begin_store(capture, prefix_, ++version_);
+            slice->begin_store(changes, prefix_, ++version_);
             being_stored_.push_back(slice.get());
         }
     }
     for (std::string& name : obsolete_) {
-        capture.erase(std::move(name));
+        changes.del(std::move(name));
     }
     obsolete_.clear();
     encode(out, prefix_, [&](const Slice& slice) { slice.encode_stored(out); });

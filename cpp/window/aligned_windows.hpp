@@ -45,12 +45,12 @@ public:
     /// With `own`, pieces that it reads are its own from now on; otherwise they are to be erased.
     void decode(ByteReader& in, const KeyFilter& keep, bool own);
 
-    /// The same as encode(), but slices go into the capture, step by step; `prefix` tells their pieces from
+    /// The same as encode(), but slices go into `changes`, step by step; `prefix` tells their pieces from
     /// others'.
-    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    void begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out);
     /// Goes on until all is encoded, and says so, or about `budget` bytes were written, which it takes off.
     bool store(std::size_t& budget);
-    /// Gives up what was stored: the next capture has everything.
+    /// Gives up what was stored: the next checkpoint has everything.
     void forget_stored();
     /// Where pieces of slices go that the memory budget has no room for.
     void set_prefix(const std::string& prefix) { prefix_ = prefix; }

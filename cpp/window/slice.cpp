@@ -64,11 +64,11 @@ void Slice::encode_stored(ByteWriter& out) const {
     out.write<std::uint64_t>(rows());
 }
 
-void Slice::begin_store(StateCapture& capture, const std::string& prefix, std::uint64_t version) {
+void Slice::begin_store(StateChanges& changes, const std::string& prefix, std::uint64_t version) {
     stored_ = {version, 0};
     changed_ = false;
     being_stored_ = std::make_unique<Storing>();
-    being_stored_->capture = &capture;
+    being_stored_->changes = &changes;
     being_stored_->prefix = prefix;
     being_stored_->done.resize(size());
     begin_piece();
@@ -127,7 +127,7 @@ void Slice::store_row(std::uint32_t slot) {
 void Slice::finish_piece() {
     Storing& storing = *being_stored_;
     storing.piece.overwrite(0, storing.rows_in_piece);
-    storing.capture->put(piece_name(storing.prefix, span_.start, stored_.version, stored_.pieces++),
+    storing.changes->put(piece_name(storing.prefix, span_.start, stored_.version, stored_.pieces++),
                          storing.piece.take());
     begin_piece();
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "state/state_capture.hpp"
+#include "state/state_backend.hpp"
 #include "state/stored_pieces.hpp"
 #include "window/pane.hpp"
 #include "window/slice_context.hpp"
@@ -73,8 +73,10 @@ public:
         stored_ = stored;
         changed_ = false;
     }
-    /// The rows that there are now go into pieces of the capture, under names that begin with `prefix`.
-    void begin_store(StateCapture& capture, const std::string& prefix, std::uint64_t version);
+    /// The rows that there are now go into pieces, under names that begin with `prefix`: as they are now,
+    /// while records go on. Whoever is about to change a row that was not encoded yet has it encoded first
+    /// (copy on write).
+    void begin_store(StateChanges& changes, const std::string& prefix, std::uint64_t version);
     /// Encodes rows until all are, and says so, or about `budget` bytes were written, which it takes off.
     bool store(std::size_t& budget);
     [[nodiscard]] bool being_stored() const noexcept { return being_stored_ != nullptr; }
@@ -94,7 +96,7 @@ public:
 private:
     /// See begin_store().
     struct Storing {
-        StateCapture* capture;
+        StateChanges* changes;
         std::string prefix;
         std::vector<bool> done;  // by slot
         std::uint32_t next = 0;  // all before it are done

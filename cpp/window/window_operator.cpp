@@ -86,9 +86,9 @@ void WindowOperator::decode(ByteReader& in, const KeyFilter& keep, bool own) {
     }
 }
 
-void WindowOperator::begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out) {
+void WindowOperator::begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out) {
     if (auto* const aligned = std::get_if<AlignedWindows>(&windows_)) {
-        aligned->begin_store(capture, prefix, out);
+        aligned->begin_store(changes, prefix, out);
     } else {
         encode(out);
     }

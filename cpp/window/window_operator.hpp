@@ -49,7 +49,7 @@ public:
     void decode(ByteReader& in, const KeyFilter& keep, bool own);
 
     /// For checkpoints, see AlignedWindows; the other windows are encoded at once.
-    void begin_store(StateCapture& capture, const std::string& prefix, ByteWriter& out);
+    void begin_store(StateChanges& changes, const std::string& prefix, ByteWriter& out);
     bool store(std::size_t& budget);
     void forget_stored();
     void take_obsolete(std::vector<std::string>& names);

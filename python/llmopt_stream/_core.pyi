@@ -445,9 +445,7 @@ class Pipeline:
     ) -> None: ...
     def advance_processing_time(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def advance_watermark(self, time: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    def begin_store(
-        self, id: typing.SupportsInt | typing.SupportsIndex, prefix: str, writer: CheckpointWriter
-    ) -> None:
+    def begin_store(self, prefix: str, writer: CheckpointWriter) -> None:
         """
         Starts a checkpoint of the state as it is now.
         """

@@ -253,7 +253,7 @@ class Checkpoints:
             plan=self._executor.fingerprint(),
             positions=self._executor.positions(),
             sinks=delivery.positions(),
-            executor=self._executor.begin_store(number, self._writer),
+            executor=self._executor.begin_store(self._writer),
             watermark=None if watermark is None else int(watermark),
             counts={name: count for name, count in self._executor.counts().items() if isinstance(count, int)},
         ).to_bytes()  # now: records that follow change what it is made of

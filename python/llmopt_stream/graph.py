@@ -309,9 +309,8 @@ class StreamGraph:
             "operators": _fingerprint(self._plan),
         }
 
-    def begin_store(self, checkpoint_id: int, writer: _core.CheckpointWriter) -> Any:
+    def begin_store(self, writer: _core.CheckpointWriter) -> Any:
         """Hands all state to the writer, at once; returns what else there is, as types of JSON."""
-        del checkpoint_id
         writer.put(_STATE, self.snapshot())
         return [list(self.failures.counts)]
 

@@ -213,9 +213,9 @@ class Intake:
         """What decides which checkpoints fit."""
         return json.loads(self.core.fingerprint)
 
-    def begin_store(self, checkpoint_id: int, writer: _core.CheckpointWriter) -> Any:
+    def begin_store(self, writer: _core.CheckpointWriter) -> Any:
         """Starts a checkpoint of the state as it is; returns what Python keeps, as types of JSON."""
-        self.core.begin_store(checkpoint_id, _PIECES, writer)
+        self.core.begin_store(_PIECES, writer)
         return [
             list(self.failures.counts),
             [

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,17 +44,6 @@ def rocksdb(folder: Path) -> ls.RocksDBStateBackend:
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateBackend]:
     with ls.MemoryStateBackend() if request.param == "memory" else rocksdb(tmp_path) as opened:
         yield opened
-
-
-@pytest.fixture
-def quick_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory if there is such a directory: what is tested syncs thousands of times."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
 
 
 class WaitingWriter(_core.CheckpointWriter):

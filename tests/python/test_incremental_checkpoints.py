@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,17 +100,6 @@ def records_of(seed: int, n: int = 400, *, keys: int = 30) -> list[dict[str, Any
     ]
 
 
-@pytest.fixture
-def quick_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory if there is such a directory: what is tested syncs hundreds of times."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
 @pytest.fixture(params=["memory", "rocksdb"])
 def backend(request: pytest.FixtureRequest, quick_path: Path) -> Iterator[StateBackend]:
     with (
@@ -168,7 +155,7 @@ class Run:
 
     def begin(self) -> Any:
         self._number += 1
-        return self.executor.begin_store(self._number, self._writer)
+        return self.executor.begin_store(self._writer)
 
     def go_on(self, budget: int) -> bool:
         return self.executor.store(budget, self._writer)

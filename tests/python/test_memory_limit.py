@@ -113,7 +113,7 @@ def test_checkpoints_and_snapshots_hold_what_was_spilled(window: Any) -> None:
         assert _panes(limited) == _panes(unlimited)
         if choose.random() < 0.3:
             checkpoint += 1
-            state = limited.begin_store(checkpoint, writer)
+            state = limited.begin_store(writer)
             while not limited.store(1 << 12, writer):
                 pass
             writer.checkpoint(checkpoint, b"", 2)
@@ -129,7 +129,7 @@ def test_checkpoints_and_snapshots_hold_what_was_spilled(window: Any) -> None:
     for executor in (limited, unlimited):
         executor.end_of_input()
     assert _panes(limited) == _panes(unlimited)
-    limited.begin_store(checkpoint + 1, writer)
+    limited.begin_store(writer)
     assert limited.store(1, writer)
     writer.wait()
     assert [name for name, _ in backend.scan("core/")] == ["core/state"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,6 @@ from test_incremental_checkpoints import BOUNDED, PIPELINES, STREAM, records_of
 from test_operator_laws import OF_SEVERAL, WITH_GENERATOR, _generating
 from test_operator_laws import PIPELINES as OPERATORS
 from test_operator_laws import records_of as records_of_every_kind
-
-
-@pytest.fixture
-def quick_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory if there is such a directory: what is tested syncs hundreds of times."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
 
 
 def fates(seed: int, *, runs: int = 4, most: int = 12) -> list[Fate]:

@@ -9,9 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import llmopt_stream as ls
@@ -50,17 +48,6 @@ def run(folder: Path, program: str, *before: str, **environment: str) -> subproc
 
 def open_backend(folder: Path) -> ls.RocksDBStateBackend:
     return ls.RocksDBStateBackend(folder / "state", folder / "checkpoints")
-
-
-@pytest.fixture
-def quick_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory if there is such a directory: what is tested syncs thousands of times."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
 
 
 # Crashes ------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class StoredState:
     def replaced(self, executor: Executor, new: Callable[[], Executor]) -> Executor:
         """A new executor with what the backend has of this one after a checkpoint."""
         number = self._backend.next_checkpoint_id()
-        state = executor.begin_store(number, self._writer)
+        state = executor.begin_store(self._writer)
         while not executor.store(_EVERYTHING, self._writer):
             pass
         self._writer.checkpoint(number, b"", _KEPT)

@@ -151,7 +151,8 @@ TEST_P(PipelineStore, ACheckpointIsTheStateAtItsBarrierWhateverComesWhileItIsWri
             static_cast<void>(run.pipeline().branches().front().take_panes());
             const std::string expected = run.pipeline().snapshot();
             const std::uint64_t records = run.pipeline().counts().records_in;
-            const std::string header = run.pipeline().begin_store(++id, "p");
+            ++id;
+            const std::string header = run.pipeline().begin_store("p");
             const std::size_t budget = std::size_t{1} << (5 + random() % 16);
             bool more = true;
             while (!run.pipeline().store(budget)) {
@@ -171,7 +172,7 @@ TEST_P(PipelineStore, ACheckpointIsTheStateAtItsBarrierWhateverComesWhileItIsWri
             ASSERT_TRUE(restored.rest() == whole.rest()) << "seed " << seed << ", checkpoint " << id;
             // Those that it has restored from, or that another number of shards has no use for, are erased in
             // time.
-            static_cast<void>(restored.pipeline().begin_store(id + 1, "p"));
+            static_cast<void>(restored.pipeline().begin_store("p"));
             ASSERT_TRUE(restored.pipeline().store(1));
             Pieces left = pieces;
             left.apply(restored.pipeline().take_stored());
@@ -182,7 +183,7 @@ TEST_P(PipelineStore, ACheckpointIsTheStateAtItsBarrierWhateverComesWhileItIsWri
         }
         EXPECT_GT(id, 1U);
         run.pipeline().end_of_input();
-        static_cast<void>(run.pipeline().begin_store(++id, "p"));
+        static_cast<void>(run.pipeline().begin_store("p"));
         EXPECT_TRUE(run.pipeline().store(1));
         pieces.apply(run.pipeline().take_stored());
         EXPECT_EQ(pieces.all().size(), 0U);
@@ -211,11 +212,11 @@ TEST(PipelineStore, SlicesThatHaveNotChangedAreNotStoredAgain) {
     }
     const std::size_t slices = run.pipeline().branches().front().windows()->live_slices();
     ASSERT_GT(slices, 30U);
-    static_cast<void>(run.pipeline().begin_store(1, "p"));
+    static_cast<void>(run.pipeline().begin_store("p"));
     ASSERT_TRUE(run.pipeline().store(std::size_t{1} << 30));
     const StateChanges all = run.pipeline().take_stored();
     EXPECT_GE(all.list().size(), slices);
-    static_cast<void>(run.pipeline().begin_store(2, "p"));
+    static_cast<void>(run.pipeline().begin_store("p"));
     ASSERT_TRUE(run.pipeline().store(std::size_t{1} << 30));
     EXPECT_TRUE(run.pipeline().take_stored().empty());
     // One late record changes one slice; after a failure everything is stored.
@@ -223,17 +224,17 @@ TEST(PipelineStore, SlicesThatHaveNotChangedAreNotStoredAgain) {
     Driven late(of, late_line);
     const std::string before = run.pipeline().snapshot();
     late.pipeline().restore(before);
-    static_cast<void>(late.pipeline().begin_store(1, "p"));
+    static_cast<void>(late.pipeline().begin_store("p"));
     ASSERT_TRUE(late.pipeline().store(std::size_t{1} << 30));
     static_cast<void>(late.pipeline().take_stored());
     ASSERT_TRUE(late.take(1));
-    static_cast<void>(late.pipeline().begin_store(2, "p"));
+    static_cast<void>(late.pipeline().begin_store("p"));
     ASSERT_TRUE(late.pipeline().store(std::size_t{1} << 30));
     const StateChanges one = late.pipeline().take_stored();
     EXPECT_GE(one.list().size(), 2U);
     EXPECT_LT(one.list().size(), 5U);
     late.pipeline().forget_stored();
-    static_cast<void>(late.pipeline().begin_store(3, "p"));
+    static_cast<void>(late.pipeline().begin_store("p"));
     ASSERT_TRUE(late.pipeline().store(std::size_t{1} << 30));
     EXPECT_EQ(puts_of(late.pipeline().take_stored()), puts_of(all));
 }
@@ -244,7 +245,7 @@ TEST(PipelineStore, DamagedOrMissingPiecesAreRefused) {
     Driven run(of, lines);
     while (run.take(1000)) {
     }
-    const std::string header = run.pipeline().begin_store(1, "p");
+    const std::string header = run.pipeline().begin_store("p");
     ASSERT_TRUE(run.pipeline().store(std::size_t{1} << 30));
     Pieces pieces;
     pieces.apply(run.pipeline().take_stored());
