@@ -115,7 +115,7 @@ py::object bytes_of(const void* data, std::size_t size) {
 
 /// (topic, partition, offset, timestamp in ms or None, key, headers, value) or None
 py::object record(const BoundConsumer& self, std::size_t input_index) {
-    const rd_kafka_message_t* const message = self.consumer->record(input_index);
+    const rd_kafka_message_t* const message = self.consumer->records().record(input_index);
     if (message == nullptr) {
         return py::none();
     }
@@ -219,15 +219,16 @@ void bind_consumer(py::module_& module) {
         .def(
             "open", [](BoundConsumer& self) { self.consumer->open(); }, without_gil())
         .def(
-            "set_keep_records", [](BoundConsumer& self, bool keep) { self.consumer->set_keep_records(keep); },
-            py::arg("keep"), "Whether record() will be asked for.")
+            "set_keep_records",
+            [](BoundConsumer& self, bool keep) { self.consumer->records().set_keep(keep); }, py::arg("keep"),
+            "Whether record() will be asked for.")
         .def(
             "record", &record, py::arg("input_index"),
             "(topic, partition, offset, timestamp in ms, key, headers, value) of a record of the last batch.")
         .def(
             "text",
             [](const BoundConsumer& self, std::size_t input_index) {
-                return py::bytes(self.consumer->text(input_index));
+                return py::bytes(self.consumer->records().text(input_index));
             },
             py::arg("input_index"), "The JSON of a record of the last batch, as it was decoded.")
         .def(
@@ -318,6 +319,7 @@ void bind_producer(py::module_& module) {
 void bind_kafka(py::module_& module) {
     bind_consumer(module);
     bind_producer(module);
+    module.def("librdkafka_version", [] { return std::string(rd_kafka_version_str()); });
     module.def(
         "check_kafka_properties",
         [](bool of_producer, const KafkaProperties& properties) {

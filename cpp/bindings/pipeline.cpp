@@ -297,7 +297,7 @@ private:
     }
 
     void note_malformed(const KafkaConsumer& consumer) {
-        const auto rejected = consumer.rejected();
+        const auto rejected = consumer.records().rejected();
         const auto refused = pipeline_.refused();
         kafka_malformed_.assign(rejected.begin(), rejected.end());
         kafka_malformed_.insert(kafka_malformed_.end(), refused.begin(), refused.end());

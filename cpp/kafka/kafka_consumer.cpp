@@ -69,7 +69,9 @@ std::vector<std::pair<std::string, std::int32_t>> matching(
 }  // namespace
 
 KafkaConsumer::KafkaConsumer(const KafkaConsumerSettings& settings)
-    : KafkaClient(KafkaRole::kConsumer, of_consumer(settings.client)), settings_(settings) {}
+    : KafkaClient(KafkaRole::kConsumer, of_consumer(settings.client)),
+      settings_(settings),
+      records_(settings.cloud_events, settings.payloads) {}
 
 KafkaConsumer::~KafkaConsumer() { close(); }
 
@@ -429,9 +431,7 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
                          milliseconds wait) {
     const std::lock_guard lock(mutex_);
     builder.clear();
-    kept_.clear();
-    kept_json_.clear();
-    rejected_.clear();
+    records_.clear();
     polled_at_ = Clock::now();
     store_handed_out();
     if (paused_) {
@@ -452,133 +452,31 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     }
     Partition& partition = *partition_of(*pending_);
     partition_ = partition.number;
-    std::vector<Message> undecoded;
+    const std::int64_t first = pending_->offset;
     while (pending_ != nullptr && partition_of(*pending_) == &partition && !partitions_changed_) {
         if (settings_.grouping >= KafkaGrouping::kKeyed) {
             check_key(*pending_);
         }
         partition.next = pending_->offset + 1;
         partition.at_end = false;
-        if (settings_.payloads) {
-            undecoded.push_back(std::move(pending_));
-        } else {
-            decode(std::move(pending_), decoder, builder);
-        }
+        records_.add(std::move(pending_), decoder, builder);
         if (partition.finished()) {
             finish(partition);
         }
         pending_ = next_record(kNoWait);
-        if (builder.input_records() + undecoded.size() >= max_records) {
+        if (builder.input_records() + records_.waiting() >= max_records) {
             break;
         }
     }
-    if (!undecoded.empty()) {
-        const std::int64_t first = undecoded.front()->offset;
+    if (records_.waiting() != 0) {
         try {
-            decode(undecoded, decoder, builder);
+            records_.decode_waiting(decoder, builder);
         } catch (...) {
             partition.next = first;
             throw;
         }
     }
     return true;
-}
-
-namespace {
-
-std::string_view payload_of(const rd_kafka_message_t& message) {
-    return {static_cast<const char*>(message.payload), message.len};
-}
-
-Malformed unusable(const rd_kafka_message_t& message, const JsonDecoder& decoder) {
-    return message.payload == nullptr                 ? Malformed::kTombstone
-           : message.len > decoder.max_record_bytes() ? Malformed::kTooLarge
-                                                      : Malformed::kNone;
-}
-
-}  // namespace
-
-void KafkaConsumer::begin(const rd_kafka_message_t& message, BatchBuilder& builder) {
-    ++counts_.records;
-    counts_.bytes += message.len;
-    counts_.tombstones += message.payload == nullptr ? 1 : 0;
-    rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-    const std::int64_t time_ms = rd_kafka_message_timestamp(&message, &kind);
-    builder.set_default_time(kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? std::nullopt
-                                                                      : std::optional(time_ms * 1000));
-}
-
-void KafkaConsumer::decode(Message message, JsonDecoder& decoder, BatchBuilder& builder) {
-    begin(*message, builder);
-    Malformed why = unusable(*message, decoder);
-    std::string enveloped;
-    if (why != Malformed::kNone) {
-        builder.begin_record();
-        builder.reject(why);
-    } else {
-        enveloped = settings_.cloud_events ? envelope_.structured(*message) : std::string();
-        why = decode_json(enveloped.empty() ? payload_of(*message) : enveloped, decoder, builder);
-    }
-    if (keep_records_) {
-        keep(std::move(message), std::move(enveloped), why, builder);
-    }
-}
-
-void KafkaConsumer::decode(std::vector<Message>& messages, JsonDecoder& decoder, BatchBuilder& builder) {
-    std::vector<std::string_view> payloads;
-    for (const Message& message : messages) {
-        if (unusable(*message, decoder) == Malformed::kNone) {
-            payloads.push_back(payload_of(*message));
-        }
-    }
-    std::vector<std::optional<std::string>> decoded;
-    if (!payloads.empty()) {
-        decoded = settings_.payloads(payloads);
-    }
-    auto json = decoded.begin();
-    for (Message& message : messages) {
-        begin(*message, builder);
-        Malformed why = unusable(*message, decoder);
-        std::string text;
-        if (why == Malformed::kNone) {
-            why = !json->has_value()                             ? Malformed::kUndecodable
-                  : (*json)->size() > decoder.max_record_bytes() ? Malformed::kTooLarge
-                                                                 : Malformed::kNone;
-            text = std::move(*json++).value_or(std::string());
-        }
-        if (why != Malformed::kNone) {
-            builder.begin_record();
-            builder.reject(why);
-        } else {
-            why = decode_json(text, decoder, builder);
-        }
-        if (keep_records_) {
-            keep(std::move(message), std::move(text), why, builder);
-        }
-    }
-}
-
-Malformed KafkaConsumer::decode_json(std::string_view json, JsonDecoder& decoder, BatchBuilder& builder) {
-    if (buffer_.size() < json.size() + 1 + kJsonPadding) {
-        buffer_.resize(2 * json.size() + 1 + kJsonPadding);
-    }
-    json.copy(buffer_.data(), json.size());
-    buffer_[json.size()] = '\n';
-    // Records that are kept are decoded the slower way, which says what became of them.
-    const bool is_line = !keep_records_ && std::memchr(buffer_.data(), '\n', json.size()) == nullptr;
-    if (is_line &&
-        decoder.decode_expected({buffer_.data(), json.size() + 1}, builder) != JsonDecoder::kUnexpected) {
-        return Malformed::kNone;
-    }
-    return decoder.decode({buffer_.data(), json.size()}, builder);
-}
-
-void KafkaConsumer::keep(Message message, std::string json, Malformed why, const BatchBuilder& builder) {
-    if (why != Malformed::kNone) {
-        rejected_.emplace_back(static_cast<std::uint32_t>(builder.input_records() - 1), why);
-    }
-    kept_.push_back(std::move(message));
-    kept_json_.push_back(std::move(json));
 }
 
 std::optional<std::vector<std::uint32_t>> KafkaConsumer::take_partitions() {
@@ -589,19 +487,6 @@ std::optional<std::vector<std::uint32_t>> KafkaConsumer::take_partitions() {
 std::vector<std::uint32_t> KafkaConsumer::partitions_behind() const {
     const std::lock_guard lock(mutex_);
     return partitions_.behind_numbers();
-}
-
-const rd_kafka_message_t* KafkaConsumer::record(std::size_t input_index) const noexcept {
-    return input_index < kept_.size() ? kept_[input_index].get() : nullptr;
-}
-
-std::string KafkaConsumer::text(std::size_t input_index) const {
-    const rd_kafka_message_t* const message = record(input_index);
-    if (message == nullptr || message->payload == nullptr) {
-        return {};
-    }
-    const std::string& made = kept_json_[input_index];
-    return made.empty() ? std::string(payload_of(*message)) : made;
 }
 
 // Keeping the membership of the group ------------------------------------------------------------------
@@ -745,7 +630,9 @@ void KafkaConsumer::on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_pa
 
 KafkaConsumerCounts KafkaConsumer::counts() const {
     const std::lock_guard lock(mutex_);
-    return counts_;
+    KafkaConsumerCounts counts = counts_;
+    static_cast<KafkaRecordCounts&>(counts) = records_.counts();
+    return counts;
 }
 
 std::vector<std::pair<KafkaOffset, std::int64_t>> KafkaConsumer::lag() const {
@@ -780,7 +667,7 @@ void KafkaConsumer::close() noexcept {
     }
     store_handed_out();
     pending_.reset();
-    kept_.clear();
+    records_.clear();
     const Clock::time_point commits_until = Clock::now() + kCommitDeadline;
     while (commits_under_way_ > 0 && Clock::now() < commits_until) {
         static_cast<void>(messages_.next(milliseconds(50)));

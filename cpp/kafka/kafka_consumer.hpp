@@ -3,21 +3,18 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "kafka/cloud_event_headers.hpp"
 #include "kafka/kafka_client.hpp"
 #include "kafka/kafka_messages.hpp"
 #include "kafka/kafka_partitions.hpp"
+#include "kafka/kafka_records.hpp"
 #include "kafka/key_partitions.hpp"
 #include "record/batch_builder.hpp"
 #include "source/json_decoder.hpp"
@@ -46,10 +43,6 @@ enum class KafkaGrouping : std::uint8_t {
     kKeyedOrFail,
 };
 
-/// The JSON of each payload; nothing of those that cannot be decoded. May throw, then none of them is taken.
-using KafkaPayloadDecoder =
-    std::function<std::vector<std::optional<std::string>>(std::span<const std::string_view> payloads)>;
-
 struct KafkaConsumerSettings {
     KafkaClientSettings client;
     /// Names, and patterns that begin with "^".
@@ -69,10 +62,7 @@ struct KafkaConsumerSettings {
     std::chrono::milliseconds max_poll_interval{300'000};
 };
 
-struct KafkaConsumerCounts {
-    std::uint64_t records = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t tombstones = 0;
+struct KafkaConsumerCounts : KafkaRecordCounts {
     std::uint64_t repeats_dropped = 0;
     std::uint64_t rebalances = 0;
     std::uint64_t commits = 0;
@@ -117,17 +107,9 @@ public:
     /// Those that the broker may have further records of.
     [[nodiscard]] std::vector<std::uint32_t> partitions_behind() const;
 
-    /// Whether record() will be asked for. Takes effect with the next batch.
-    void set_keep_records(bool keep) noexcept { keep_records_ = keep; }
-    /// A record of the last batch, by its place among its input records; nullptr if not kept.
-    [[nodiscard]] const rd_kafka_message_t* record(std::size_t input_index) const noexcept;
-    /// Its JSON as it was decoded: the payload, or what was made of it, in the envelope that headers make of
-    /// it.
-    [[nodiscard]] std::string text(std::size_t input_index) const;
-    /// (place among the input records, why) of records of the last batch that could not be decoded.
-    [[nodiscard]] std::span<const std::pair<std::uint32_t, Malformed>> rejected() const noexcept {
-        return rejected_;
-    }
+    /// Of the last batch; only between calls of next().
+    [[nodiscard]] KafkaRecords& records() noexcept { return records_; }
+    [[nodiscard]] const KafkaRecords& records() const noexcept { return records_; }
 
     [[nodiscard]] std::vector<std::string> topics() const;
     [[nodiscard]] std::vector<KafkaOffset> positions() const;
@@ -168,12 +150,6 @@ private:
     void finish(Partition& partition);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
-    void begin(const rd_kafka_message_t& message, BatchBuilder& builder);
-    void decode(Message message, JsonDecoder& decoder, BatchBuilder& builder);
-    /// Those whose payloads are no JSON.
-    void decode(std::vector<Message>& messages, JsonDecoder& decoder, BatchBuilder& builder);
-    [[nodiscard]] Malformed decode_json(std::string_view json, JsonDecoder& decoder, BatchBuilder& builder);
-    void keep(Message message, std::string json, Malformed why, const BatchBuilder& builder);
     void refuse_event(const rd_kafka_message_t& message);
     void store_handed_out();
     /// Of what was handed out and is not committed, what can be.
@@ -194,13 +170,7 @@ private:
 
     // The last batch.
     std::uint32_t partition_ = 0;
-    bool keep_records_ = false;
-    std::vector<Message> kept_;
-    /// Of each kept one, where it is not its payload.
-    std::vector<std::string> kept_json_;
-    std::vector<std::pair<std::uint32_t, Malformed>> rejected_;
-    std::vector<char> buffer_;
-    CloudEventHeaders envelope_;
+    KafkaRecords records_;
 
     KafkaConsumerCounts counts_;
     KeyPartitions key_partitions_;

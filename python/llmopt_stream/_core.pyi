@@ -25,6 +25,7 @@ __all__: list[str] = [
     "assign_windows",
     "check_kafka_properties",
     "kill_point",
+    "librdkafka_version",
     "list_checkpoints",
     "parse_iso8601",
     "verify_checkpoint",
@@ -607,6 +608,7 @@ def kill_point(name: str) -> None:
     Ends the process by SIGKILL if LLMOPT_STREAM_KILL_POINT names this step.
     """
 
+def librdkafka_version() -> str: ...
 def list_checkpoints(path: str) -> list:
     """
     (id, created, bytes, manifest, damage) of each checkpoint in a directory, in use or not.
