@@ -1,6 +1,7 @@
 #include "bindings/kafka.hpp"
 
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,15 @@ public:
             // Its type alone: the text may have the token. It dies here, under the lock.
             throw Error(ErrorKind::kKafka, py::str(error.type().attr("__name__")).cast<std::string>());
         }
+    }
+
+    /// Also lets Python handle signals.
+    [[nodiscard]] bool said() const {
+        const py::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+        }
+        return function_().cast<bool>();
     }
 
     [[nodiscard]] std::vector<std::optional<std::string>> json_of(
@@ -129,7 +139,10 @@ py::object record(const BoundConsumer& self, std::size_t input_index) {
         std::size_t size = 0;
         for (std::size_t at = 0;
              rd_kafka_header_get_all(all, at, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++at) {
-            headers.append(py::make_tuple(name, bytes_of(value, size)));
+            // Names may be any bytes, and go back as they came.
+            const auto text = py::reinterpret_steal<py::str>(
+                PyUnicode_DecodeUTF8(name, static_cast<py::ssize_t>(std::strlen(name)), "surrogateescape"));
+            headers.append(py::make_tuple(text, bytes_of(value, size)));
         }
     }
     return py::make_tuple(rd_kafka_topic_name(message->rkt), message->partition, message->offset,
@@ -166,13 +179,10 @@ py::dict consumer_counts(const BoundConsumer& self) {
 }
 
 struct BoundProducer {
-    explicit BoundProducer(const KafkaClientSettings& settings)
-        : producer(std::make_unique<KafkaProducer>(settings, [] {
-              const py::gil_scoped_acquire gil;
-              if (PyErr_CheckSignals() != 0) {
-                  throw py::error_already_set();
-              }
-          })) {}
+    BoundProducer(const KafkaClientSettings& settings, py::object stopping)
+        : producer(std::make_unique<KafkaProducer>(
+              settings,
+              [held = std::make_shared<HeldFunction>(std::move(stopping))] { return held->said(); })) {}
     ~BoundProducer() {
         const py::gil_scoped_release released;
         producer.reset();
@@ -183,12 +193,18 @@ struct BoundProducer {
     std::unique_ptr<KafkaProducer> producer;
 };
 
-using BytesHeader = std::pair<std::string, std::optional<py::bytes>>;
+using BytesHeader = std::pair<py::str, std::optional<py::bytes>>;
 
 std::vector<KafkaHeader> headers_of(const std::vector<BytesHeader>& headers) {
     std::vector<KafkaHeader> copies;
     for (const auto& [name, value] : headers) {
-        copies.emplace_back(name, value ? std::optional<std::string>(*value) : std::nullopt);
+        // As they were read: names may be any bytes.
+        const auto bytes = py::reinterpret_steal<py::bytes>(
+            PyUnicode_AsEncodedString(name.ptr(), "utf-8", "surrogateescape"));
+        if (!bytes) {
+            throw py::error_already_set();
+        }
+        copies.emplace_back(bytes, value ? std::optional<std::string>(*value) : std::nullopt);
     }
     return copies;
 }
@@ -260,17 +276,24 @@ void bind_consumer(py::module_& module) {
 void bind_producer(py::module_& module) {
     py::class_<BoundProducer>(module, "KafkaProducer", "Sends records to Kafka topics.")
         .def(py::init([](KafkaProperties settings, KafkaProperties properties, std::string brokers,
-                         py::object token) {
-                 return std::make_unique<BoundProducer>(client_settings(
-                     std::move(settings), std::move(properties), std::move(brokers), std::move(token)));
+                         py::object token, py::object stopping) {
+                 return std::make_unique<BoundProducer>(
+                     client_settings(std::move(settings), std::move(properties), std::move(brokers),
+                                     std::move(token)),
+                     std::move(stopping));
              }),
-             py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"))
+             py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
+             py::arg("stopping"))
         .def(
             "open",
-            [](BoundProducer& self, std::int64_t patience_ms) {
-                self.producer->open(milliseconds(patience_ms));
+            [](BoundProducer& self, const std::string& topic, std::int64_t patience_ms) {
+                self.producer->open(topic, milliseconds(patience_ms));
             },
-            py::arg("patience_ms"), without_gil())
+            py::arg("topic"), py::arg("patience_ms"), without_gil())
+        .def(
+            "shorten_large",
+            [](BoundProducer& self, std::string prefix) { self.producer->shorten_large(std::move(prefix)); },
+            py::arg("prefix"), "Sends what brokers find too large as headers with this prefix alone.")
         .def(
             "send",
             [](BoundProducer& self, const std::string& topic, const std::optional<py::bytes>& key,
@@ -306,6 +329,7 @@ void bind_producer(py::module_& module) {
                  result["delivered"] = counts.delivered;
                  result["delivery_failures"] = counts.delivery_failures;
                  result["bytes"] = counts.bytes;
+                 result["shortened"] = counts.shortened;
                  return result;
              })
         .def("take_log", [](BoundProducer& self) { return self.producer->take_log(); })

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <regex>
+#include <iterator>
 #include <utility>
 
 namespace llmopt_stream {
@@ -20,6 +20,9 @@ constexpr int kWarning = 4;
 
 // The cooperative protocol commits wrong offsets before.
 constexpr int kSoundCooperativeVersion = 0x020A0000;
+
+// RD_KAFKA_RESP_ERR__LOG_TRUNCATION, which headers have from 2.1 on.
+constexpr int kLogTruncation = -139;
 
 KafkaClientSettings of_consumer(KafkaClientSettings client) {
     const bool cooperative = rd_kafka_version() >= kSoundCooperativeVersion;
@@ -47,23 +50,8 @@ bool is_passing(rd_kafka_resp_err_t error) {
            error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
 }
 
-/// The topics of `wanted`, whose patterns begin with "^", that exist.
-std::vector<std::pair<std::string, std::int32_t>> matching(
-    const std::vector<std::string>& wanted,
-    const std::vector<std::pair<std::string, std::int32_t>>& existing) {
-    std::vector<std::pair<std::string, std::int32_t>> topics;
-    for (const auto& topic : existing) {
-        const bool matches = std::any_of(wanted.begin(), wanted.end(), [&](const std::string& name) {
-            return name.starts_with('^')
-                       ? std::regex_search(topic.first, std::regex(name, std::regex::extended))
-                       : name == topic.first;
-        });
-        if (matches) {
-            topics.push_back(topic);
-        }
-    }
-    std::sort(topics.begin(), topics.end());
-    return topics;
+bool is_gone(rd_kafka_resp_err_t error) {
+    return error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || static_cast<int>(error) == kLogTruncation;
 }
 
 }  // namespace
@@ -71,6 +59,7 @@ std::vector<std::pair<std::string, std::int32_t>> matching(
 KafkaConsumer::KafkaConsumer(const KafkaConsumerSettings& settings)
     : KafkaClient(KafkaRole::kConsumer, of_consumer(settings.client)),
       settings_(settings),
+      patterns_(settings.topics),
       records_(settings.cloud_events, settings.payloads) {}
 
 KafkaConsumer::~KafkaConsumer() { close(); }
@@ -89,7 +78,12 @@ void KafkaConsumer::open() {
     messages_.open(handle());
     polled_at_ = Clock::now();
     if (settings_.until_end) {
-        assign_until_end(matching(settings_.topics, existing));
+        const auto topics = matching(existing);
+        if (topics.empty()) {
+            throw kafka_failure("Kafka " + brokers() + ": no topic matches",
+                                RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+        }
+        assign_until_end(topics);
         return;
     }
     const List topics = empty_list();
@@ -127,6 +121,15 @@ std::vector<std::pair<std::string, std::int32_t>> KafkaConsumer::topics_existing
     }
 }
 
+std::vector<std::pair<std::string, std::int32_t>> KafkaConsumer::matching(
+    const std::vector<std::pair<std::string, std::int32_t>>& existing) const {
+    std::vector<std::pair<std::string, std::int32_t>> topics;
+    std::copy_if(existing.begin(), existing.end(), std::back_inserter(topics),
+                 [&](const auto& topic) { return patterns_.match(topic.first); });
+    std::sort(topics.begin(), topics.end());
+    return topics;
+}
+
 void KafkaConsumer::assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing) {
     const List list = empty_list();
     for (const auto& [topic, partitions] : existing) {
@@ -135,7 +138,7 @@ void KafkaConsumer::assign_until_end(const std::vector<std::pair<std::string, st
         }
     }
     counts_.rebalances = 1;
-    look_up_starts(list.get());
+    static_cast<void>(look_up_starts(list.get()));
     const List unfinished = empty_list();
     for (int at = 0; at < list->cnt; ++at) {
         Partition& partition = partitions_(list->elems[at].topic, list->elems[at].partition);
@@ -164,6 +167,10 @@ void KafkaConsumer::on_rebalance(rd_kafka_resp_err_t event, rd_kafka_topic_parti
         }
     } catch (const KafkaFailure& failure) {
         failure_ = failure;
+    } catch (const std::exception& error) {
+        failure_ = KafkaFailure(error.what(), rd_kafka_err2name(RD_KAFKA_RESP_ERR__FAIL), false);
+    }
+    if (failure_) {
         rd_kafka_assign(handle(), nullptr);
     }
 }
@@ -174,7 +181,7 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         return;
     }
     ++counts_.rebalances;
-    look_up_starts(partitions);
+    const List without_commit = look_up_starts(partitions);
     partitions_.for_each_assigned([](Partition& each) { each.assigned = each.fetching; });
     for (int at = 0; at < partitions->cnt; ++at) {
         Partition& partition = partitions_(partitions->elems[at].topic, partitions->elems[at].partition);
@@ -182,12 +189,27 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         partition.at_end = false;
         partition.next = partition.committed = partitions->elems[at].offset;
     }
+    if (counts_.rebalances == 1) {
+        partitions_.leave_to_others();
+    }
     partitions_changed_ = true;
     if (settings_.grouping == KafkaGrouping::kSingle) {
         refuse_part_of_topics();
     }
-    const bool cooperative = std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0;
-    if (cooperative) {
+    fetch(partitions);
+    // Of who has nothing to commit, the next one starts where this one does.
+    commit(without_commit.get());
+    // A pause may outlast a revocation, during which next() had nothing to resume, or not outlast an
+    // assignment.
+    set_paused(paused_);
+}
+
+bool KafkaConsumer::is_cooperative() const {
+    return std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0;
+}
+
+void KafkaConsumer::fetch(const rd_kafka_topic_partition_list_t* partitions) {
+    if (is_cooperative()) {
         const KafkaHandle<rd_kafka_error_t> error(rd_kafka_incremental_assign(handle(), partitions));
         if (error != nullptr) {
             throw kafka_failure("assign partitions of " + brokers(), rd_kafka_error_code(error.get()),
@@ -196,13 +218,31 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
     } else if (const rd_kafka_resp_err_t error = rd_kafka_assign(handle(), partitions)) {
         throw kafka_failure("assign partitions of " + brokers(), error);
     }
-    // A pause may outlast a revocation, during which next() had nothing to resume, or not outlast an
-    // assignment.
-    set_paused(paused_);
+}
+
+void KafkaConsumer::recover(Partition& partition) {
+    const std::pair<std::int64_t, std::int64_t> bounds = bounds_of(partition);
+    partition.next = reachable(partition, partition.next, bounds);
+    if (settings_.until_end) {
+        partition.end = std::min(partition.end, bounds.second);
+    }
+    partitions_changed_ = true;
+    const List again = empty_list();
+    partitions_.for_each_assigned([&](const Partition& each) {
+        // What other partitions have in queues comes again with a new assignment, and is dropped then.
+        if (each.fetching && !each.finished() && (!is_cooperative() || &each == &partition)) {
+            rd_kafka_topic_partition_list_add(again.get(), each.topic.c_str(), each.index)->offset =
+                each.next;
+        }
+    });
+    if (is_cooperative()) {
+        const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), again.get()));
+    }
+    fetch(again.get());
 }
 
 void KafkaConsumer::refuse_part_of_topics() {
-    for (const auto& [topic, count] : matching(settings_.topics, KafkaClient::topics(settings_.patience))) {
+    for (const auto& [topic, count] : matching(KafkaClient::topics(settings_.patience))) {
         for (std::int32_t index = 0; index < count; ++index) {
             const Partition* const partition = partitions_.find(topic.c_str(), index);
             if (partition == nullptr || !partition->fetching) {
@@ -255,7 +295,7 @@ void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
     if (pending_ != nullptr && !partition_of(*pending_)->fetching) {
         pending_.reset();
     }
-    if (std::strcmp(rd_kafka_rebalance_protocol(handle()), "COOPERATIVE") == 0) {
+    if (is_cooperative()) {
         const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
     } else {
         rd_kafka_assign(handle(), nullptr);
@@ -265,9 +305,10 @@ void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
     }
 }
 
-void KafkaConsumer::look_up_starts(rd_kafka_topic_partition_list_t* partitions) {
+KafkaConsumer::List KafkaConsumer::look_up_starts(rd_kafka_topic_partition_list_t* partitions) {
+    List without_commit = empty_list();
     if (partitions->cnt == 0) {
-        return;
+        return without_commit;
     }
     rd_kafka_topic_partition_list_sort(partitions, nullptr, nullptr);
     const Clock::time_point until = Clock::now() + settings_.patience;
@@ -282,33 +323,47 @@ void KafkaConsumer::look_up_starts(rd_kafka_topic_partition_list_t* partitions) 
         if (each.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             throw kafka_failure("committed offset of " + name_of(each.topic, each.partition), each.err);
         }
+        const bool starts_at_first = settings_.start.kind == KafkaStart::Kind::kEarliest ||
+                                     (settings_.start.kind == KafkaStart::Kind::kCommitted &&
+                                      settings_.reset == OffsetReset::kEarliest);
+        const bool is_committed = each.offset >= 0;
         each.offset = start_of(partitions_(each.topic, each.partition), each.offset);
+        if (!is_committed && !starts_at_first && !settings_.auto_commit) {
+            rd_kafka_topic_partition_list_add(without_commit.get(), each.topic, each.partition)->offset =
+                each.offset;
+        }
     }
+    return without_commit;
 }
 
 std::int64_t KafkaConsumer::start_of(Partition& partition, std::int64_t committed) {
-    if (partition.next != KafkaPartitions::kUnknown && partition.known) {
-        // It comes back: what was handed out meanwhile is not read again, whoever else had it.
-        return std::max(partition.next, committed);
-    }
-    const auto [first, end] = bounds_of(partition);
-    std::int64_t start = committed;
+    const std::pair<std::int64_t, std::int64_t> bounds = bounds_of(partition);
     if (partition.next != KafkaPartitions::kUnknown) {
-        start = partition.next;
-    } else if (counts_.rebalances == 1 || committed < 0) {
+        // The first ones are where state and positions belong together. One that comes back, or from others,
+        // is not read again where it has been read, whoever had it.
+        const bool is_first = !partition.known && !partition.elsewhere;
+        return reachable(partition, is_first ? partition.next : std::max(partition.next, committed), bounds);
+    }
+    if (counts_.rebalances == 1 || committed < 0) {
         // Later on, a partition that others have read goes on where they were.
         switch (settings_.start.kind) {
             case KafkaStart::Kind::kCommitted: break;
-            case KafkaStart::Kind::kEarliest: return first;
-            case KafkaStart::Kind::kLatest: return end;
+            case KafkaStart::Kind::kEarliest: return bounds.first;
+            case KafkaStart::Kind::kLatest: return bounds.second;
             case KafkaStart::Kind::kTime: {
                 const std::int64_t offset = offset_at(partition, settings_.start.time_ms);
-                return offset < 0 ? end : offset;
+                return offset < 0 ? bounds.second : offset;
             }
         }
     }
-    if (start >= first && start <= end) {
-        return start;
+    return reachable(partition, committed, bounds);
+}
+
+std::int64_t KafkaConsumer::reachable(const Partition& partition, std::int64_t wanted,
+                                      std::pair<std::int64_t, std::int64_t> bounds) {
+    const auto [first, end] = bounds;
+    if (wanted >= first && wanted <= end) {
+        return wanted;
     }
     const std::string name = name_of(partition.topic, partition.index);
     const std::string there =
@@ -316,14 +371,14 @@ std::int64_t KafkaConsumer::start_of(Partition& partition, std::int64_t committe
     if (settings_.reset == OffsetReset::kNone) {
         throw kafka_failure(
             name + " of " + brokers() + ": " +
-                (start < 0 ? "no committed offset" : "offset " + std::to_string(start) + " is gone") + ", " +
-                there + "; auto_offset_reset says whether to go on at \"earliest\" or \"latest\"",
-            start < 0 ? RD_KAFKA_RESP_ERR__NO_OFFSET : RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+                (wanted < 0 ? "no committed offset" : "offset " + std::to_string(wanted) + " is gone") +
+                ", " + there + "; auto_offset_reset says whether to go on at \"earliest\" or \"latest\"",
+            wanted < 0 ? RD_KAFKA_RESP_ERR__NO_OFFSET : RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
     }
     const std::int64_t reset = settings_.reset == OffsetReset::kEarliest ? first : end;
-    if (start >= 0) {
-        counts_.lost_offsets += static_cast<std::uint64_t>(std::max<std::int64_t>(0, first - start));
-        log(kWarning, name + ": offset " + std::to_string(start) + " is gone, " + there + "; going on at " +
+    if (wanted >= 0) {
+        counts_.lost_offsets += static_cast<std::uint64_t>(std::max<std::int64_t>(0, first - wanted));
+        log(kWarning, name + ": offset " + std::to_string(wanted) + " is gone, " + there + "; going on at " +
                           std::to_string(reset));
     }
     return reset;
@@ -393,6 +448,13 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
             partition->next = std::max(partition->next, message->offset);
             if (partition->finished()) {
                 finish(*partition);
+            }
+        } else if (is_gone(message->err)) {
+            if (partition != nullptr && partition->fetching) {
+                recover(*partition);
+                if (partition->finished()) {
+                    finish(*partition);
+                }
             }
         } else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             refuse_event(*message);
@@ -555,10 +617,14 @@ void KafkaConsumer::commit(const std::vector<KafkaOffset>& offsets) {
                 offset.next_offset;
         }
     }
-    if (list->cnt == 0 || handle() == nullptr) {
+    commit(list.get());
+}
+
+void KafkaConsumer::commit(const rd_kafka_topic_partition_list_t* offsets) {
+    if (offsets->cnt == 0 || handle() == nullptr) {
         return;
     }
-    if (const rd_kafka_resp_err_t error = rd_kafka_commit(handle(), list.get(), 1)) {
+    if (const rd_kafka_resp_err_t error = rd_kafka_commit(handle(), offsets, 1)) {
         ++counts_.commit_failures;
         log(kWarning, kafka_failure("commit at " + brokers(), error).what());
         return;

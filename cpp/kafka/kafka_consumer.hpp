@@ -16,6 +16,7 @@
 #include "kafka/kafka_partitions.hpp"
 #include "kafka/kafka_records.hpp"
 #include "kafka/key_partitions.hpp"
+#include "kafka/topic_patterns.hpp"
 #include "record/batch_builder.hpp"
 #include "source/json_decoder.hpp"
 
@@ -67,7 +68,7 @@ struct KafkaConsumerCounts : KafkaRecordCounts {
     std::uint64_t rebalances = 0;
     std::uint64_t commits = 0;
     std::uint64_t commit_failures = 0;
-    /// Records that retention or a new topic of the same name took before they were read.
+    /// Records that retention took before they were read.
     std::uint64_t lost_offsets = 0;
     /// Of kKeyed: records without a key, or with one that was first seen in another partition.
     std::uint64_t split_keys = 0;
@@ -136,14 +137,26 @@ private:
 
     void assign(rd_kafka_topic_partition_list_t* partitions);
     void revoke(const rd_kafka_topic_partition_list_t& partitions);
-    /// Sets the offset of each partition of the list.
-    void look_up_starts(rd_kafka_topic_partition_list_t* partitions);
+    /// Sets the offset of each partition of the list; returns those that the group has no offset of, unless
+    /// they start with the first record anyway.
+    [[nodiscard]] List look_up_starts(rd_kafka_topic_partition_list_t* partitions);
     [[nodiscard]] std::int64_t start_of(Partition& partition, std::int64_t committed);
+    /// `wanted` if there is such a record or it is the next one to come; otherwise as auto_offset_reset says,
+    /// and what is lost is counted.
+    [[nodiscard]] std::int64_t reachable(const Partition& partition, std::int64_t wanted,
+                                         std::pair<std::int64_t, std::int64_t> bounds);
+    void fetch(const rd_kafka_topic_partition_list_t* partitions);
+    void commit(const rd_kafka_topic_partition_list_t* offsets);
+    [[nodiscard]] bool is_cooperative() const;
+    /// Goes on where there are records after the broker no longer has the next one.
+    void recover(Partition& partition);
     [[nodiscard]] std::pair<std::int64_t, std::int64_t> bounds_of(const Partition& partition);
     [[nodiscard]] std::int64_t offset_at(const Partition& partition, std::int64_t time_ms);
     [[nodiscard]] std::vector<std::pair<std::string, std::int32_t>> topics_existing();
     void assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing);
     void refuse_part_of_topics();
+    [[nodiscard]] std::vector<std::pair<std::string, std::int32_t>> matching(
+        const std::vector<std::pair<std::string, std::int32_t>>& existing) const;
     void check_key(const rd_kafka_message_t& message);
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
@@ -158,6 +171,7 @@ private:
     void set_paused(bool paused);
 
     KafkaConsumerSettings settings_;
+    TopicPatterns patterns_;
     KafkaPartitions partitions_;
     mutable std::mutex mutex_;
 

@@ -14,6 +14,7 @@ struct KafkaDeleter {
         rd_kafka_topic_partition_list_destroy(list);
     }
     void operator()(rd_kafka_queue_t* queue) const noexcept { rd_kafka_queue_destroy(queue); }
+    void operator()(rd_kafka_topic_t* topic) const noexcept { rd_kafka_topic_destroy(topic); }
     void operator()(rd_kafka_headers_t* headers) const noexcept { rd_kafka_headers_destroy(headers); }
     void operator()(rd_kafka_error_t* error) const noexcept { rd_kafka_error_destroy(error); }
     void operator()(const rd_kafka_metadata_t* metadata) const noexcept {

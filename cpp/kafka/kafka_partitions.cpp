@@ -52,6 +52,14 @@ void KafkaPartitions::seek(const std::vector<std::string>& topics, const std::ve
     }
 }
 
+void KafkaPartitions::leave_to_others() {
+    for (auto& topic : topics_) {
+        for (auto& [index, partition] : topic.second) {
+            partition.elsewhere = !partition.known;
+        }
+    }
+}
+
 std::vector<std::string> KafkaPartitions::topics() const {
     std::vector<std::string> names;
     for (const auto& topic : topics_) {
@@ -64,7 +72,8 @@ std::vector<KafkaOffset> KafkaPartitions::positions() const {
     std::vector<KafkaOffset> positions;
     for (const auto& [topic, partitions] : topics_) {
         for (const auto& [index, partition] : partitions) {
-            if ((partition.assigned || !partition.known) && partition.next != kUnknown) {
+            const bool ours = partition.assigned || (!partition.known && !partition.elsewhere);
+            if (ours && partition.next != kUnknown) {
                 positions.push_back({topic, index, partition.next});
             }
         }

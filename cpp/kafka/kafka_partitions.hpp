@@ -39,6 +39,8 @@ public:
         bool fetching = false;
         /// Was assigned in this run.
         bool known = false;
+        /// Of seek(), but another member's at the first assignment: that one may be further on.
+        bool elsewhere = false;
         /// The broker has said that there is no further record yet.
         bool at_end = false;
 
@@ -54,7 +56,9 @@ public:
     void seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets);
     /// All topics so far, in the order in which they were first seen.
     [[nodiscard]] std::vector<std::string> topics() const;
-    /// Where the assigned partitions are, and those of seek() that have yet to be assigned.
+    /// Those of seek() that were not assigned first are others' from now on.
+    void leave_to_others();
+    /// Where the assigned partitions are, and before the first assignment those of seek().
     [[nodiscard]] std::vector<KafkaOffset> positions() const;
     /// The numbers of those assigned that may still give records.
     [[nodiscard]] std::vector<std::uint32_t> live_numbers() const;

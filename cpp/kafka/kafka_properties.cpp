@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <string_view>
 
 #include "record/error.hpp"
@@ -86,9 +87,12 @@ bool is_of_producer(std::string_view name) {
 }
 
 void check_user_property(KafkaRole role, const std::string& name, std::string_view value) {
-    // librdkafka's words for what logs secrets.
-    if (name == "debug" && (value.find("security") != value.npos || value.find("conf") != value.npos ||
-                            value.find("all") != value.npos)) {
+    // librdkafka's words for what logs secrets, which it takes in any case.
+    std::string lower(value);
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char each) { return static_cast<char>(std::tolower(each)); });
+    if (name == "debug" && (lower.find("security") != lower.npos || lower.find("conf") != lower.npos ||
+                            lower.find("all") != lower.npos)) {
         refuse(name, "'security', 'conf' and 'all' are refused, because they log secrets");
     }
     if (starts_with_any(name, {"plugin.", "ssl.engine", "ssl.providers"}) ||

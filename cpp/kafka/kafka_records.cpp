@@ -15,10 +15,14 @@ Malformed unusable(const rd_kafka_message_t& message, const JsonDecoder& decoder
                                                       : Malformed::kNone;
 }
 
-std::optional<std::int64_t> time_of(const rd_kafka_message_t& message) {
+std::optional<Timestamp> time_of(const rd_kafka_message_t& message) {
     rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     const std::int64_t time_ms = rd_kafka_message_timestamp(&message, &kind);
-    return kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? std::nullopt : std::optional(time_ms * 1000);
+    if (kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) {
+        return std::nullopt;
+    }
+    Timestamp micros = 0;
+    return __builtin_mul_overflow(time_ms, 1000, &micros) ? kMaxTimestamp : micros;
 }
 
 }  // namespace

@@ -204,11 +204,15 @@ Malformed BatchBuilder::set_value_unusable(std::size_t index) noexcept {
 }
 
 Malformed BatchBuilder::end_record() {
-    if (!has_time_ && default_time_) {
+    if (!has_time_) {
+        const Malformed why = !default_time_                    ? Malformed::kTimeMissing
+                              : *default_time_ == kMaxTimestamp ? Malformed::kTimeInvalid
+                                                                : Malformed::kNone;
+        if (why != Malformed::kNone) {
+            reject(why);
+            return why;
+        }
         times_[size_] = *default_time_;
-    } else if (!has_time_) {
-        reject(Malformed::kTimeMissing);
-        return Malformed::kTimeMissing;
     }
     for (Column& column : columns_) {
         if (!column.is_set) {

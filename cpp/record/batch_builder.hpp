@@ -30,7 +30,8 @@ public:
 
     void begin_record();
 
-    /// When the next records happened that do not say it themselves, where anything else knows.
+    /// When the next records happened that do not say it themselves, where anything else knows; kMaxTimestamp
+    /// of those that say what no time is.
     void set_default_time(std::optional<Timestamp> time) noexcept { default_time_ = time; }
 
     [[nodiscard]] Malformed set_time(std::int64_t count) noexcept;

@@ -388,6 +388,7 @@ class KafkaProducer:
         properties: collections.abc.Sequence[tuple[str, str]],
         brokers: str,
         token: typing.Any,
+        stopping: typing.Any,
     ) -> None: ...
     def close(self) -> None:
         """
@@ -398,7 +399,7 @@ class KafkaProducer:
         """
         Waits until all that was sent is acknowledged.
         """
-    def open(self, patience_ms: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def open(self, topic: str, patience_ms: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def send(
         self,
         topic: str,
@@ -409,6 +410,10 @@ class KafkaProducer:
     def send_panes(
         self, topic: str, panes: Panes, headers: collections.abc.Sequence[tuple[str, bytes | None]]
     ) -> None: ...
+    def shorten_large(self, prefix: str) -> None:
+        """
+        Sends what brokers find too large as headers with this prefix alone.
+        """
     def take_log(self) -> list[tuple[int, str]]: ...
 
 class ArrowReader:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import CheckpointError
+from .sinks import Sink
 
 if TYPE_CHECKING:
     from .executor import Executor
     from .plan import Plan
-    from .sinks import Sink
 
 __all__ = ["Delivery"]
 
@@ -32,9 +32,11 @@ class Delivery:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         positions: Sequence[Any] | None = None,
+        stopping: Callable[[], bool] | None = None,
     ) -> None:
         """With `positions`, sinks go on from there: each from the first that is of one that reads the same as it."""
         self._plan = plan
+        self._stopping = stopping
         self._branches = plan.branches
         self._errors = None if plan.error_handler is None else plan.error_handler.sink
         self._opened: list[Sink] = []
@@ -48,6 +50,7 @@ class Delivery:
     def __enter__(self) -> Self:
         try:
             for sink in self._all:
+                sink.stopping = self._stopping or Sink.stopping
                 sink.prepare(self._plan)
                 self._outcomes.wait_for(self._start(sink))
                 self._opened.append(sink)

@@ -150,7 +150,9 @@ class StreamPipeline:
             checkpoints.restore(display.say)
             step = intake.open_sources()
             checkpoints.check_sources()
-            delivery = Delivery(plan, loop=loop, positions=checkpoints.sink_positions)
+            delivery = Delivery(
+                plan, loop=loop, positions=checkpoints.sink_positions, stopping=self._stop.is_set
+            )
             with delivery:
                 uses_clock = plan.uses_clock
                 self._note(intake, checkpoints)

@@ -28,6 +28,9 @@ class Sink:
     a sink takes LateEvents in the same way, a batch of them as a list; as that of an ErrorHandler, ErrorEvents.
     """
 
+    stopping: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether the run is to stop: what waits for long then had better give up. Set by the run."""
+
     def prepare(self, plan: Plan) -> None:
         """Called before open() with the plan of the pipeline that it is in."""
 

@@ -28,6 +28,7 @@ TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.Path
 
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_MOST_RETRIES = 2**31 - 1
 _TOKEN_SECONDS = 3600
 """How long a token without a time of its own is taken to hold."""
 
@@ -296,7 +297,8 @@ class KafkaConfig(_Connection):
             "group.id": self.group_id,
             "enable.auto.commit": "true" if self.enable_auto_commit else "false",
             "enable.auto.offset.store": "false",
-            "auto.offset.reset": "error" if self.auto_offset_reset == "none" else self.auto_offset_reset,
+            # The core looks for itself, so that it knows what is lost.
+            "auto.offset.reset": "error",
             "session.timeout.ms": str(self.session_timeout_ms),
             "heartbeat.interval.ms": str(min(3000, max(1, self.session_timeout_ms // 3))),
             "enable.partition.eof": "true",
@@ -337,7 +339,8 @@ class KafkaProducerConfig(_Connection):
     acks: str = "all"
     """"all", or how many brokers have to have a record: fewer may lose it."""
     retries: int = 3
-    """How often a broker may refuse a record for a reason that may pass. A broker that is away does not count."""
+    """With acks other than "all", how often a broker may refuse a record for a reason that may pass. With "all", it may
+    do so for half an hour (message.timeout.ms); 0 is never. A broker that is away does not count."""
 
     _of_producer = True
 
@@ -364,13 +367,16 @@ class KafkaProducerConfig(_Connection):
             {
                 "compression.type": self.compression_type,
                 "acks": self.acks,
-                "retries": str(self.retries),
+                # Within message.timeout.ms: a broker of several that restarts refuses for longer than some retries.
+                "retries": str(_MOST_RETRIES if idempotent else self.retries),
                 "enable.idempotence": "true" if idempotent else "false",
                 "linger.ms": "20",
                 # Half an hour without brokers, with so much memory; then the sink fails.
                 "message.timeout.ms": "1800000",
                 "queue.buffering.max.messages": "100000",
                 "queue.buffering.max.kbytes": "65536",
+                # Brokers say themselves what is too large for a topic.
+                "message.max.bytes": str(64 << 20),
             },
             redaction,
         )

@@ -46,12 +46,15 @@ class _KafkaSink(Sink):
         config = self._config or self._of_pipeline
         if config is None:
             raise ConfigurationError(f"{self}: config: it is in no pipeline that says where the brokers are")
-        self._producer = _core.KafkaProducer(**config.producer(self._redaction))
+        self._producer = _core.KafkaProducer(**config.producer(self._redaction), stopping=self.stopping)
         with self._redaction.of_errors():
             try:
-                self._producer.open(config.startup_timeout_ms)
+                self._producer.open(self._topic_of(config), config.startup_timeout_ms)
             finally:
                 pass_on_log(self._producer, self._redaction)
+
+    def _topic_of(self, config: KafkaProducerConfig) -> str:
+        return config.result_topic
 
     def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Iterable[Header]) -> None:
         producer = self._opened()
@@ -177,6 +180,13 @@ class DeadLetterSink(_KafkaSink):
         self._redaction = config.redaction()
         for source in sources:
             self._redaction.include(source.redaction)
+
+    def open(self) -> None:
+        super().open()
+        self._opened().shorten_large("dead_letter.")
+
+    def _topic_of(self, config: KafkaProducerConfig) -> str:
+        return self._topic
 
     def metrics(self) -> dict[str, Any]:
         counts = super().metrics()["kafka"]

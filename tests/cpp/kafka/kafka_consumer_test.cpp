@@ -20,7 +20,7 @@ protected:
     void produce(int records, std::int32_t partition_key = 0) {
         KafkaProducer producer(
             {{{"bootstrap.servers", cluster_.bootstrap()}, {"linger.ms", "0"}}, {}, cluster_.bootstrap()},
-            [] {});
+            [] { return false; });
         for (int record = 0; record < records; ++record) {
             const std::string value =
                 R"({"timestamp":1767225600000000,"v":)" + std::to_string(produced_++) + "}";
@@ -37,7 +37,7 @@ protected:
                             {"enable.auto.commit", "false"},
                             {"enable.auto.offset.store", "false"},
                             {"enable.partition.eof", "true"},
-                            {"auto.offset.reset", "earliest"},
+                            {"auto.offset.reset", "error"},
                             {"fetch.wait.max.ms", "10"}},
                            {},
                            cluster_.bootstrap()};

@@ -20,13 +20,15 @@ KafkaClientSettings settings_of(const MockCluster& cluster, KafkaProperties more
     return {settings, {}, cluster.bootstrap()};
 }
 
+constexpr auto kGoesOn = [] { return false; };
+
 KafkaMessage message_of(std::string_view value) { return {"t", "k", value, {{"h", "1"}, {"null", {}}}}; }
 
 TEST(KafkaProducer, FlushReturnsOnceEverythingIsDelivered) {
     MockCluster cluster;
     cluster.create("t", 2);
-    KafkaProducer producer(settings_of(cluster), [] {});
-    producer.open(milliseconds(10'000));
+    KafkaProducer producer(settings_of(cluster), kGoesOn);
+    producer.open("t", milliseconds(10'000));
     for (int message = 0; message < 1000; ++message) {
         producer.send(message_of("value"));
     }
@@ -39,7 +41,7 @@ TEST(KafkaProducer, FlushReturnsOnceEverythingIsDelivered) {
 TEST(KafkaProducer, AnErrorThatPassesIsTriedAgain) {
     MockCluster cluster;
     cluster.create("t", 1);
-    KafkaProducer producer(settings_of(cluster), [] {});
+    KafkaProducer producer(settings_of(cluster), kGoesOn);
     cluster.fail(MockCluster::kProduce,
                  {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS});
     producer.send(message_of("value"));
@@ -50,7 +52,7 @@ TEST(KafkaProducer, AnErrorThatPassesIsTriedAgain) {
 TEST(KafkaProducer, AnErrorThatDoesNotPassIsThrownByFlushAndByEveryLaterCall) {
     MockCluster cluster;
     cluster.create("t", 1);
-    KafkaProducer producer(settings_of(cluster), [] {});
+    KafkaProducer producer(settings_of(cluster), kGoesOn);
     cluster.fail(MockCluster::kProduce, {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED});
     producer.send(message_of("value"));
     try {
@@ -72,8 +74,8 @@ TEST(KafkaProducer, AnErrorThatDoesNotPassIsThrownByFlushAndByEveryLaterCall) {
 TEST(KafkaProducer, WhatIsNotDeliveredInTimeFails) {
     MockCluster cluster;
     cluster.create("t", 1);
-    KafkaProducer producer(settings_of(cluster, {{"message.timeout.ms", "300"}}), [] {});
-    producer.open(milliseconds(10'000));
+    KafkaProducer producer(settings_of(cluster, {{"message.timeout.ms", "300"}}), kGoesOn);
+    producer.open("t", milliseconds(10'000));
     cluster.set_down(true);
     producer.send(message_of("value"));
     try {
@@ -93,8 +95,9 @@ TEST(KafkaProducer, AFullQueueWaitsForTheBrokersAndHoldsTheCallerBack) {
         if (++checks == 3) {
             cluster.set_down(false);
         }
+        return false;
     });
-    producer.open(milliseconds(10'000));
+    producer.open("t", milliseconds(10'000));
     cluster.set_down(true);
     for (int message = 0; message < 30; ++message) {
         producer.send(message_of("value"));
@@ -104,11 +107,45 @@ TEST(KafkaProducer, AFullQueueWaitsForTheBrokersAndHoldsTheCallerBack) {
     EXPECT_EQ(producer.counts().delivered, 30U);
 }
 
+TEST(KafkaProducer, AWaitEndsSoonAfterTheRunIsToStop) {
+    MockCluster cluster;
+    cluster.create("t", 1);
+    KafkaProducer producer(settings_of(cluster), [] { return true; }, milliseconds(200));
+    producer.open("t", milliseconds(10'000));
+    producer.send(message_of("value"));
+    producer.flush();
+    cluster.set_down(true);
+    producer.send(message_of("value"));
+    try {
+        producer.flush();
+        FAIL() << "it was not delivered";
+    } catch (const KafkaFailure& failure) {
+        EXPECT_EQ(failure.code(), "_TIMED_OUT");
+        EXPECT_TRUE(failure.retriable());
+    }
+}
+
+TEST(KafkaProducer, WhatIsTooLargeIsSentAsHeadersIfToldTo) {
+    MockCluster cluster;
+    cluster.create("t", 1);
+    const std::string large(5'000, 'x');
+    KafkaProducer producer(settings_of(cluster, {{"message.max.bytes", "2000"}}), kGoesOn);
+    EXPECT_THROW(producer.send(message_of(large)), KafkaFailure);
+    producer.shorten_large("h");
+    producer.send(message_of(large));
+    producer.send(message_of("value"));
+    producer.flush();
+    EXPECT_EQ(producer.counts().shortened, 1U);
+    EXPECT_EQ(producer.counts().delivered, 2U);
+    const std::string name = "h" + large;
+    EXPECT_THROW(producer.send({"t", {}, "value", {{name, "1"}}}), KafkaFailure);
+}
+
 TEST(KafkaProducer, AWaitEndsWhenTheCheckThrows) {
     MockCluster cluster;
     cluster.create("t", 1);
-    KafkaProducer producer(settings_of(cluster), [] { throw std::runtime_error("interrupted"); });
-    producer.open(milliseconds(10'000));
+    KafkaProducer producer(settings_of(cluster), []() -> bool { throw std::runtime_error("interrupted"); });
+    producer.open("t", milliseconds(10'000));
     cluster.set_down(true);
     producer.send(message_of("value"));
     EXPECT_THROW(producer.flush(), std::runtime_error);

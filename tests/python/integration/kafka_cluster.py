@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,10 @@ class KafkaCluster:
 
     _names = itertools.count()
 
-    def __init__(self, directory: Path, *, nodes: int = 1) -> None:
+    def __init__(self, directory: Path, *options: str, nodes: int = 1) -> None:
         self._directory = directory
         self.nodes = nodes
-        self.bootstrap = self._tool("start", "--brokers", str(nodes))
+        self.bootstrap = self._tool("start", "--brokers", str(nodes), *options)
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
 
     def _tool(self, command: str, *options: str) -> str:
@@ -78,6 +79,14 @@ class KafkaCluster:
         created[name].result(30)
         return name
 
+    def delete_topic(self, topic: str) -> None:
+        """When it returns, the topic is gone."""
+        self._admin.delete_topics([topic])[topic].result(30)
+        deadline = time.monotonic() + 30
+        while topic in self._admin.list_topics(timeout=30).topics:
+            assert time.monotonic() < deadline, f"{topic} is still there"
+            time.sleep(0.05)
+
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """As retention does."""
         at = confluent_kafka.TopicPartition(topic, partition, before)
@@ -88,6 +97,7 @@ class KafkaCluster:
             {
                 "bootstrap.servers": self.bootstrap,
                 "linger.ms": 5,
+                "enable.idempotence": True,  # else batches may change places
                 "message.max.bytes": 3_000_000,
                 "queue.buffering.max.messages": 1_000_000,
             }

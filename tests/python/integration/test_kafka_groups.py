@@ -1,64 +1,22 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import llmopt_stream as ls
 import pytest
 from kafka_cluster import KafkaCluster, Sent
+from members import Member, wait_until
 from traffic import START, event, events
 
 pytestmark = pytest.mark.kafka
-
-
-class Member:
-    """A run in a thread of its own."""
-
-    def __init__(self, kafka: KafkaCluster, topic: str, **settings: Any) -> None:
-        self.sink = ls.CollectSink()
-        config = ls.KafkaConfig(
-            bootstrap_servers=kafka.bootstrap, group_id=topic, topics=[topic], session_timeout_ms=6_000, **settings
-        )  # fmt: skip
-        builder = ls.create_pipeline().with_kafka_source(config).map(dict).with_sink(self.sink)
-        self.pipeline = builder.build()
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.pipeline.run(timeout="60s")
-        except ls.KafkaError as failure:
-            self.failure = failure
-
-    @property
-    def rebalances(self) -> int:
-        return int(self.pipeline.metrics["kafka"].get("rebalances", 0))
-
-    def stop(self) -> None:
-        self.pipeline.stop()
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-
-
-def _wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_single_process_reads_all_partitions(kafka: KafkaCluster) -> None:
     topic = kafka.topic(3)
     kafka.send(topic, events(90, partitions=3))
     member = Member(kafka, topic, grouping="single")
-    _wait(lambda: len(member.sink.results) == 90)
+    wait_until(lambda: len(member.sink.results) == 90)
     member.stop()
     assert member.failure is None
 
@@ -66,7 +24,7 @@ def test_a_single_process_reads_all_partitions(kafka: KafkaCluster) -> None:
 def test_a_single_process_refuses_to_run_beside_another(kafka: KafkaCluster) -> None:
     topic = kafka.topic(3)
     other = Member(kafka, topic)
-    _wait(lambda: other.rebalances == 1)
+    wait_until(lambda: other.rebalances == 1)
     single = Member(kafka, topic, grouping="single")
     single.join()
     other.stop()
@@ -79,12 +37,12 @@ def test_a_single_process_refuses_to_run_beside_another(kafka: KafkaCluster) -> 
 def test_a_single_process_stops_when_another_one_joins(kafka: KafkaCluster) -> None:
     topic = kafka.topic(3)
     single = Member(kafka, topic, grouping="single")
-    _wait(lambda: single.rebalances == 1)
+    wait_until(lambda: single.rebalances == 1)
     other = Member(kafka, topic)
     single.join()
     # Nothing is read in part: what comes now is all the other's.
     kafka.send(topic, events(90, partitions=3))
-    _wait(lambda: len(other.sink.results) == 90)
+    wait_until(lambda: len(other.sink.results) == 90)
     other.stop()
     assert 'grouping="single" needs all partitions' in str(single.failure)
     assert single.sink.results == []

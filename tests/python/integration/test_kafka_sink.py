@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import llmopt_stream as ls
 import pytest
 from kafka_cluster import KafkaCluster, Read, Sent
@@ -251,3 +254,73 @@ def test_records_of_a_pipeline_without_windows_arrive_too(kafka: KafkaCluster) -
         .run()
     )
     assert [json.loads(each.value or b"")["data"]["id"] for each in kafka.read(copies)] == list(range(50))
+
+
+def letters_of(kafka: KafkaCluster, dead: str) -> ls.ErrorHandler:
+    return ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(ls.DeadLetterSink(dead, to(kafka, dead)))
+
+
+def test_a_letter_that_brokers_find_too_large_comes_without_its_bytes(kafka: KafkaCluster) -> None:
+    topic, dead = kafka.topic(**{"max.message.bytes": "3000000"}), kafka.topic()
+    # What compression makes small enough is not too large.
+    random_ = random.Random(1)
+    broken = [b"{" + random_.randbytes(size) for size in (10, 1_020_000, 2_000_000, 20)]
+    kafka.send(topic, [Sent(each, key=b"k", headers=(("h", b"1"),)) for each in broken])
+    pipeline = (
+        windows(reading(kafka, topic))
+        .with_error_handler(letters_of(kafka, dead))
+        .with_sink(ls.CollectSink())
+        .build()
+    )
+    assert pipeline.run().malformed == 4
+    found = {dict(each.headers)["dead_letter.offset"]: each for each in kafka.read(dead)}
+    assert [found[offset].value for offset in (b"0", b"1", b"3")] == [broken[0], broken[1], broken[3]]
+    shortened = found[b"2"]
+    assert (shortened.value, shortened.key, dict(shortened.headers).get("h")) == (None, None, None)
+    assert dict(shortened.headers)["dead_letter.value_bytes"] == b"2000001"
+    assert dict(shortened.headers)["dead_letter.topic"] == topic.encode()
+    counts = pipeline.metrics["kafka"]
+    assert (counts["dead_letters"], counts["shortened"], counts["delivery_failures"]) == (4, 1, 0)
+
+
+def test_names_of_headers_may_be_any_bytes(kafka: KafkaCluster) -> None:
+    topic, dead = kafka.topic(), kafka.topic()
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(
+        topic, value=b"broken", headers=[("\udcff\udcfe".encode(errors="surrogateescape"), b"1")]
+    )
+    assert producer.flush(30) == 0
+    windows(reading(kafka, topic)).with_error_handler(letters_of(kafka, dead)).with_sink(
+        ls.CollectSink()
+    ).build().run()
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "raw"})
+    consumer.assign([confluent_kafka.TopicPartition(dead, 0, 0)])
+    message = consumer.poll(30)
+    assert message is not None
+    consumer.close()
+    assert message.value() == b"broken"
+
+
+def test_a_topic_of_results_that_nobody_makes_is_named_at_the_start(
+    kafka: KafkaCluster, tmp_path: Path
+) -> None:
+    strict = KafkaCluster(tmp_path / "kafka", "--set", "auto.create.topics.enable=false")
+    try:
+        topic = strict.topic()
+        strict.send(topic, events(10, partitions=1))
+        for sink in (ls.KafkaAggregationSink(to(strict, "nowhere")), ls.DeadLetterSink("nowhere")):
+            builder = windows(reading(strict, topic))
+            if isinstance(sink, ls.DeadLetterSink):
+                handler = ls.ErrorHandler(ls.ErrorPolicy.dead_letter()).with_sink(sink)
+                builder = builder.with_error_handler(handler).with_sink(ls.CollectSink())
+            else:
+                builder = builder.with_sink(sink)
+            with pytest.raises(ls.KafkaError, match="topic 'nowhere' does not exist"):
+                builder.build().run()
+    finally:
+        strict.kill()
+    # Where brokers make topics, one that is new is no error.
+    topic, new = kafka.topic(), f"made-for-{tmp_path.name.replace('_', '-')[:40]}"
+    kafka.send(topic, events(10, partitions=1))
+    windows(reading(kafka, topic)).with_sink(ls.KafkaAggregationSink(to(kafka, new))).build().run()
+    assert kafka.read(new)

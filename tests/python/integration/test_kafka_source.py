@@ -4,13 +4,13 @@ import json
 import random
 import re
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
 import llmopt_stream as ls
 import pytest
 from kafka_cluster import KafkaCluster, Sent
+from members import wait_until
 from traffic import START, event, events, expected_panes, panes_of
 
 pytestmark = pytest.mark.kafka
@@ -342,13 +342,13 @@ def test_two_members_of_a_group_read_each_record_once(kafka: KafkaCluster) -> No
     threads = [threading.Thread(target=each.run) for each in pipelines]
     kafka.send(topic, events(1_000, partitions=4))
     threads[0].start()
-    _wait(lambda: len(sinks[0].results) == 1_000)
+    wait_until(lambda: len(sinks[0].results) == 1_000)
     # The second one takes partitions over: what the first one has read it does not read again itself.
     threads[1].start()
-    _wait(lambda: pipelines[1].metrics["kafka"].get("rebalances", 0) >= 1)
-    _wait(lambda: pipelines[0].metrics["kafka"]["rebalances"] >= 2)
+    wait_until(lambda: pipelines[1].metrics["kafka"].get("rebalances", 0) >= 1)
+    wait_until(lambda: pipelines[0].metrics["kafka"]["rebalances"] >= 2)
     kafka.send(topic, [Sent(event(START, "m", 1, id=-1 - n), n % 4) for n in range(400)])
-    _wait(lambda: sum(e.data["id"] < 0 for sink in sinks for e in list(sink.results)) >= 400)
+    wait_until(lambda: sum(e.data["id"] < 0 for sink in sinks for e in list(sink.results)) >= 400)
     for pipeline in pipelines:
         pipeline.stop()
     for thread in threads:
@@ -356,13 +356,6 @@ def test_two_members_of_a_group_read_each_record_once(kafka: KafkaCluster) -> No
     ids = [sorted(e.data["id"] for e in sink.results) for sink in sinks]
     assert ids[0] == sorted(set(ids[0])), "a record came twice"
     assert sorted(each for of_sink in ids for each in of_sink if each < 0) == list(range(-400, 0))
-
-
-def _wait(until: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_cloud_events_in_binary_mode_read_like_structured_ones(kafka: KafkaCluster) -> None:
@@ -426,3 +419,25 @@ def test_lag_and_commits_are_shown_while_it_runs(
         shown
     )
     assert pipeline.metrics["kafka"]["dead_letters"] == 1
+
+
+def test_a_pattern_is_the_same_for_all_ways_to_read(kafka: KafkaCluster) -> None:
+    topic = kafka.topic(name="pattern-7-a")
+    kafka.send(topic, events(10, partitions=1))
+    for settings in ({"until": "end"}, {"until": None}, {"until": None, "grouping": "single"}):
+        source = config(kafka, topic, topics=[r"^pattern-\w-a$"], start_from="earliest", **settings)
+        assert windows(source, ls.CollectSink()).build().run(max_events=10).records_in == 10
+    with pytest.raises(ls.KafkaError, match="no topic matches"):
+        windows(config(kafka, topic, topics=["^pattern-no"]), ls.CollectSink()).build().run()
+    with pytest.raises(ls.ConfigurationError, match=r"topic pattern '\^\(': "):
+        windows(config(kafka, topic, topics=["^("]), ls.CollectSink()).build().run()
+
+
+def test_a_record_whose_own_time_is_none_is_malformed(kafka: KafkaCluster) -> None:
+    topic = kafka.topic()
+    untimed = b'{"data":{"model":"m","latency_ms":1}}'
+    kafka.send(topic, [Sent(untimed, timestamp_ms=2**62), Sent(untimed, timestamp_ms=1_767_225_600_000)])
+    sink = ls.CollectSink()
+    summary = windows(config(kafka, topic), sink).build().run()
+    assert dict(summary.malformed_by_kind) == {"time_invalid": 1}
+    assert [each.window.start_text for each in sink.results] == ["2026-01-01T00:00:00Z"]
