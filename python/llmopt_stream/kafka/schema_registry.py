@@ -5,7 +5,6 @@ them (https://docs.confluent.io/platform/current/schema-registry/fundamentals/se
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 import math
@@ -21,6 +20,8 @@ from llmopt_stream._optional import needs
 from llmopt_stream.errors import ConfigurationError, KafkaError, SerializationError
 from llmopt_stream.secrets import Secret
 
+from .avro import avro_reader
+from .json_schema import json_checker
 from .protobuf import ProtobufMessage
 
 if TYPE_CHECKING:
@@ -40,9 +41,12 @@ _RETRIES = 6
 _FIRST_RETRY_MS = 250
 _LONGEST_RETRY_MS = 5_000
 _NOT_FOUND = 404
+_MOST_SHOWN = 200
+_MOST_TOLD = 1000
+"""Numbers of schemas may be any where payloads are not framed at all."""
 
 Decode: TypeAlias = Callable[[bytes], bytes]
-"""Of a payload without its frame; a SerializationError where it is not of the schema."""
+"""Of a payload without its frame; raises where it is not of the schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +113,15 @@ class SchemaRegistryConfig:
 class PayloadDecoder:
     """JSON of framed payloads, many at a time; None of those that are not of the schema they name.
 
-    A schema is asked for once. Why payloads are refused is logged, once for each schema.
+    A schema is asked for once. Why payloads are refused is logged, once for each schema. A registry that does not answer
+    is a KafkaError; nothing else that a schema or a payload leads to is an error.
     """
 
-    def __init__(self, decoder_of: Callable[[int], Decode], schemas: _Schemas | None = None) -> None:
+    def __init__(
+        self,
+        decoder_of: Callable[[int], Decode],
+        schemas: _Schemas | None = None,
+    ) -> None:
         self._decoder_of = decoder_of
         self._schemas = schemas
         self._decoders: dict[int, Decode] = {}
@@ -133,21 +142,31 @@ class PayloadDecoder:
                 raise SerializationError("it is not framed as a Schema Registry's serializers do")
             schema = int.from_bytes(payload[1:_HEADER_BYTES])
             return self._decoder(schema)(payload[_HEADER_BYTES:])
-        except SerializationError as error:
-            if schema not in self._told:
-                self._told.add(schema)
-                where = "a payload" if schema is None else f"a payload of schema {schema}"
-                _LOG.warning("%s cannot be decoded: %s", where, error)
+        except KafkaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - decoders raise whatever the bytes lead to
+            self._tell(schema, error)
             return None
+
+    def _tell(self, schema: int | None, error: Exception) -> None:
+        if schema in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(schema)
+        where = "a payload" if schema is None else f"a payload of schema {schema}"
+        _LOG.warning("%s cannot be decoded: %s", where, _described(error))
 
     def _decoder(self, schema: int) -> Decode:
         decoder = self._decoders.get(schema)
         if decoder is None:
             try:
                 decoder = self._decoder_of(schema)
-            except SerializationError as error:
-                decoder = _refusing(str(error))
-            self._decoders[schema] = decoder
+            except KafkaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - so do schemas
+                decoder = _refusing(f"its schema cannot be used: {_described(error)}")
+            # Without a registry any number may come, and costs nothing.
+            if self._schemas is not None:
+                self._decoders[schema] = decoder
         return decoder
 
 
@@ -212,68 +231,36 @@ class _Schemas:
             raise self._failure(what, error) from None
 
     def _failure(self, what: str, error: Exception) -> KafkaError:
-        failure = KafkaError(f"Schema Registry {self._url}: {what}: {str(error) or type(error).__name__}")
+        why = _one_line(str(error)) or type(error).__name__
+        failure = KafkaError(f"Schema Registry {self._url}: {what}: {why}")
         failure.retriable = True
         return failure
 
 
 def _avro_decoder(schemas: _Schemas) -> Callable[[int], Decode]:
-    fastavro = needs("fastavro", _EXTRA)
+    needs("fastavro", _EXTRA)
 
     def decoder_of(number: int) -> Decode:
         schema = schemas.by_id(number)
-        named: dict[str, Any] = {}
-        try:
-            for _, referred in schemas.referred(schema):
-                fastavro.parse_schema(json.loads(referred.schema_str), named_schemas=named)
-            parsed = fastavro.parse_schema(json.loads(schema.schema_str), named_schemas=named)
-        except (ValueError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
-            raise SerializationError(f"no Avro schema: {error}") from None
-
-        def decode(payload: bytes) -> bytes:
-            stream = io.BytesIO(payload)
-            try:
-                record = fastavro.schemaless_reader(stream, parsed, None)
-            except Exception as error:  # noqa: BLE001 - fastavro raises whatever the bytes lead to
-                raise SerializationError(f"{type(error).__name__}: {error}") from None
-            if stream.tell() != len(payload):
-                raise SerializationError(f"{len(payload) - stream.tell()} bytes are left over")
-            return _json_text(record)
-
-        return decode
+        referred = [each.schema_str for _, each in schemas.referred(schema)]
+        read = avro_reader(schema.schema_str, referred)
+        return lambda payload: _json_text(read(payload))
 
     return decoder_of
 
 
 def _json_decoder(schemas: _Schemas) -> Callable[[int], Decode]:
-    jsonschema = needs("jsonschema", _EXTRA)
-    referencing = needs("referencing", _EXTRA)
+    needs("jsonschema", _EXTRA)
+    needs("referencing", _EXTRA)
 
     def decoder_of(number: int) -> Decode:
         schema = schemas.by_id(number)
-        try:
-            contents = json.loads(schema.schema_str)
-            referred = [(name, json.loads(each.schema_str)) for name, each in schemas.referred(schema)]
-            kind = jsonschema.validators.validator_for(contents)
-            kind.check_schema(contents)
-        except (ValueError, jsonschema.SchemaError) as error:
-            raise SerializationError(f"no JSON Schema: {error}") from None
-        specification = referencing.jsonschema.specification_with(
-            kind.META_SCHEMA.get("$schema", ""), default=referencing.jsonschema.DRAFT202012
+        check = json_checker(
+            schema.schema_str, {name: each.schema_str for name, each in schemas.referred(schema)}
         )
-        # With a registry of its own nothing is looked up in the network.
-        registry = referencing.Registry().with_resources(
-            (name, specification.create_resource(each)) for name, each in referred
-        )
-        validator = kind(contents, registry=registry)
 
         def decode(payload: bytes) -> bytes:
-            try:
-                fault = next(validator.iter_errors(json.loads(payload)), None)
-            except (ValueError, RecursionError, referencing.exceptions.Unresolvable) as error:
-                raise SerializationError(str(error)) from None
-            if fault is not None:
-                raise SerializationError(f"{fault.json_path}: not as the schema says")
+            check(payload)
             return payload
 
         return decode
@@ -286,6 +273,21 @@ def _refusing(why: str) -> Decode:
         raise SerializationError(why)
 
     return decode
+
+
+def _described(error: Exception) -> str:
+    text = _one_line(str(error))
+    return text if isinstance(error, SerializationError) else f"{type(error).__name__}: {text}"
+
+
+def _one_line(text: str) -> str:
+    """A text that may have all of a payload in it, as a log takes it."""
+    start = "".join(each if each.isprintable() else " " for each in text[: _MOST_SHOWN + 1])
+    return (
+        " ".join(start.split())
+        if len(start) <= _MOST_SHOWN
+        else f"{' '.join(start.split())[: _MOST_SHOWN - 1]}…"
+    )
 
 
 def _json_text(value: Any) -> bytes:
