@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,11 +91,13 @@ def avro(schema: Any, record: Any, number: int = 1) -> bytes:
     return framed(number, out.getvalue())
 
 
-def decoder(registry: Registry, format: str = "avro", **settings: Any) -> PayloadDecoder:
+def decoder(
+    registry: Registry, format: str = "avro", clock: Callable[[], float] = lambda: 0.0, **settings: Any
+) -> PayloadDecoder:
     config = ls.KafkaConfig(
         format=format, schema_registry=ls.SchemaRegistryConfig(url=registry.url, **settings)
     )
-    made = payload_decoder(config)
+    made = payload_decoder(config, clock=clock)
     assert made is not None
     return made
 
@@ -538,6 +540,63 @@ def test_numbers_of_schemas_that_are_none_do_not_fill_the_log(
     with caplog.at_level(logging.WARNING, "llmopt_stream.kafka"):
         assert decode([framed(number, b"\xff") for number in range(1, 1_100)]) == [None] * 1_099
     assert len(caplog.messages) == 1_000
+
+
+# The registry
+
+
+def test_a_schema_that_was_not_there_is_asked_for_again_after_30_seconds(registry: Registry) -> None:
+    schema = record_of(n="long")
+    now = 100.0
+    decode = decoder(registry, clock=lambda: now)
+    payload = avro(schema, {"n": 1})
+    assert decode([payload, payload]) == [None, None]
+    registry.has(1, schema)
+    now = 129.999
+    assert decode([payload]) == [None]
+    assert len(registry.asked) == 1
+    now = 130.0
+    assert decode([payload]) == [b'{"n": 1}']
+    assert len(registry.asked) == 2
+
+
+def test_a_schema_whose_reference_was_not_there_is_asked_for_again(registry: Registry) -> None:
+    inner = record_named("Inner", n="long")
+    registry.has(5, record_named("Outer", inner="Inner"), Inner=("inner", 1))
+    now = 0.0
+    decode = decoder(registry, clock=lambda: now)
+    assert decode([framed(5, b"\x02")]) == [None]
+    registry.has_version("inner", 1, inner)
+    now = 30.0
+    assert decode([framed(5, b"\x02")]) == [b'{"inner": {"n": 1}}']
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_retriable"),
+    [(401, 40101, False), (403, 40301, False), (404, 404, False), (422, 42202, False), (500, 50001, True)],
+)
+def test_whether_a_registrys_refusal_may_pass(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, status: int, code: int, is_retriable: bool
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    registry.answers["/schemas/ids/1"] = (status, {"error_code": code, "message": "no"})
+    with pytest.raises(ls.KafkaError, match="schema 1: no") as refused:
+        decoder(registry)([framed(1, b"x")])
+    assert refused.value.retriable is is_retriable
+
+
+def test_a_registry_that_is_away_is_asked_seven_times_in_at_most_13_seconds(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    decode = decoder(registry)
+    registry.close()
+    with pytest.raises(ls.KafkaError) as refused:
+        decode([framed(1, b"x")])
+    assert refused.value.retriable
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
 
 
 # Protobuf

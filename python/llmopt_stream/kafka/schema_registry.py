@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -40,7 +41,12 @@ _HEADER_BYTES = 5
 _RETRIES = 6
 _FIRST_RETRY_MS = 250
 _LONGEST_RETRY_MS = 5_000
-_NOT_FOUND = 404
+_NOT_FOUND = (40401, 40402, 40403)
+"""A registry's codes of what it does not have: subject, version, schema. 404 alone says that no registry is there."""
+_MISSING_SECONDS = 30.0
+"""A registry may be behind the one that a schema was registered with."""
+_BUSY = (408, 429)
+_SERVER_ERRORS = 500
 _MOST_SHOWN = 200
 _MOST_TOLD = 1000
 """Numbers of schemas may be any where payloads are not framed at all."""
@@ -67,7 +73,8 @@ class SchemaRegistryConfig:
     ssl_key_location: str | None = None
     ssl_key_password: str | None = None
     timeout_ms: int = 10_000
-    """How long an answer may take. A registry that is away is asked again for some 15 s; then the run fails."""
+    """How long an answer may take. A registry that is away is asked seven times, with pauses of at most 13 s together;
+    then the run fails."""
 
     def __post_init__(self) -> None:
         for url in str(self.url).split(","):
@@ -110,21 +117,31 @@ class SchemaRegistryConfig:
         )
 
 
+class _NotInRegistryError(SerializationError):
+    """The registry has no such schema, or none yet."""
+
+
 class PayloadDecoder:
     """JSON of framed payloads, many at a time; None of those that are not of the schema they name.
 
-    A schema is asked for once. Why payloads are refused is logged, once for each schema. A registry that does not answer
-    is a KafkaError; nothing else that a schema or a payload leads to is an error.
+    A schema is asked for once; one that the registry does not have, again after a while. Why payloads are refused is
+    logged, once for each schema. A registry that does not answer is a KafkaError; nothing else that a schema or a
+    payload leads to is an error.
     """
 
     def __init__(
         self,
         decoder_of: Callable[[int], Decode],
         schemas: _Schemas | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._decoder_of = decoder_of
         self._schemas = schemas
+        self._clock = clock
         self._decoders: dict[int, Decode] = {}
+        self._missing: dict[int, float] = {}
+        """When these are asked for again, the soonest first."""
         self._told: set[int | None] = set()
 
     def __call__(self, payloads: list[bytes]) -> list[bytes | None]:
@@ -158,8 +175,12 @@ class PayloadDecoder:
     def _decoder(self, schema: int) -> Decode:
         decoder = self._decoders.get(schema)
         if decoder is None:
+            self._check_missing(schema)
             try:
                 decoder = self._decoder_of(schema)
+            except _NotInRegistryError:
+                self._missing[schema] = self._clock() + _MISSING_SECONDS
+                raise
             except KafkaError:
                 raise
             except Exception as error:  # noqa: BLE001 - so do schemas
@@ -169,8 +190,17 @@ class PayloadDecoder:
                 self._decoders[schema] = decoder
         return decoder
 
+    def _check_missing(self, schema: int) -> None:
+        now = self._clock()
+        while self._missing and self._missing[soonest := next(iter(self._missing))] <= now:
+            del self._missing[soonest]
+        if schema in self._missing:
+            raise _NotInRegistryError(
+                f"the Schema Registry had no schema {schema}, or not all that it refers to"
+            )
 
-def payload_decoder(config: KafkaConfig) -> PayloadDecoder | None:
+
+def payload_decoder(config: KafkaConfig, *, clock: Callable[[], float] = monotonic) -> PayloadDecoder | None:
     """What makes JSON of payloads as a source reads them; None where they are JSON."""
     if config.format == "protobuf":
         message = ProtobufMessage(str(config.protobuf_descriptors), str(config.protobuf_message))
@@ -183,7 +213,7 @@ def payload_decoder(config: KafkaConfig) -> PayloadDecoder | None:
         return None
     schemas = _Schemas(config.schema_registry)
     decoder_of = _avro_decoder if config.format == "avro" else _json_decoder
-    return PayloadDecoder(decoder_of(schemas), schemas)
+    return PayloadDecoder(decoder_of(schemas), schemas, clock=clock)
 
 
 class _Schemas:
@@ -224,16 +254,17 @@ class _Schemas:
         try:
             return ask()
         except self._error as error:
-            if error.http_status_code == _NOT_FOUND:
-                raise SerializationError(f"the Schema Registry has no {what}") from None
-            raise self._failure(what, error) from None
+            if error.error_code in _NOT_FOUND:
+                raise _NotInRegistryError(f"the Schema Registry has no {what}") from None
+            status = error.http_status_code
+            raise self._failure(what, error, retriable=status in _BUSY or status >= _SERVER_ERRORS) from None
         except Exception as error:  # noqa: BLE001 - whatever its HTTP client raises
-            raise self._failure(what, error) from None
+            raise self._failure(what, error, retriable=True) from None
 
-    def _failure(self, what: str, error: Exception) -> KafkaError:
+    def _failure(self, what: str, error: Exception, *, retriable: bool) -> KafkaError:
         why = _one_line(str(error)) or type(error).__name__
         failure = KafkaError(f"Schema Registry {self._url}: {what}: {why}")
-        failure.retriable = True
+        failure.retriable = retriable
         return failure
 
 
