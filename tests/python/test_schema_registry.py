@@ -766,6 +766,10 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
     [
         ({"url": "localhost:8081"}, "url: expected e.g. 'http://localhost:8081'"),
         ({"url": "http://u:hunter2@r"}, "say username and password by themselves"),
+        ({"url": "u:hunter2@r:8081"}, "say username and password by themselves"),
+        ({"url": "http://u:1/hunter2@r"}, "say username and password by themselves"),
+        ({"url": "http://u:hunter2"}, "url: expected e.g. 'http://localhost:8081'"),
+        ({"url": "http://[hunter2"}, "url: expected e.g. 'http://localhost:8081'"),
         ({"url": "http://r", "username": "u"}, "belong together"),
         ({"url": "http://r", "timeout_ms": 0}, "timeout_ms: 0 is not positive"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -20,6 +21,8 @@ WRONG: Any = object()
 """In place of a value that was reported."""
 
 _LEAST_HIDDEN = 4
+_CREDENTIALS = re.compile(r"\w+:.*(?=@)", re.DOTALL)
+"""Of URLs: who has one may have written it in the wrong place."""
 
 
 @dataclass
@@ -92,7 +95,9 @@ class Reader:
 
     def shown(self, node: Node, path: str) -> str:
         """A scalar as messages show it."""
-        return repr(self.origin.shown.get(path, node.value)) if isinstance(node.value, str) else _what(node)
+        if not isinstance(node.value, str):
+            return _what(node)
+        return repr(_CREDENTIALS.sub(HIDDEN, self.origin.shown.get(path, node.value)))
 
 
 def _what(node: Node) -> str:

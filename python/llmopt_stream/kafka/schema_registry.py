@@ -28,7 +28,13 @@ from .protobuf import ProtobufMessage
 if TYPE_CHECKING:
     from .config import KafkaConfig
 
-__all__ = ["REGISTRY_FORMATS", "PayloadDecoder", "SchemaRegistryConfig", "payload_decoder"]
+__all__ = [
+    "REGISTRY_FORMATS",
+    "PayloadDecoder",
+    "SchemaRegistryConfig",
+    "check_registry_url",
+    "payload_decoder",
+]
 
 REGISTRY_FORMATS = ("avro", "json_schema")
 """The formats that need the registry: Protobuf is decoded with descriptors of the reader's own."""
@@ -55,6 +61,23 @@ Decode: TypeAlias = Callable[[bytes], bytes]
 """Of a payload without its frame; raises where it is not of the schema."""
 
 
+def check_registry_url(text: str) -> None:
+    """A ConfigurationError where it is no URL, nor several; it does not quote them: they may have a password."""
+    # A password may have characters that end a host.
+    if "@" in str(text):
+        raise ConfigurationError("say username and password by themselves")
+    if not all(map(_is_url, str(text).split(","))):
+        raise ConfigurationError("expected e.g. 'http://localhost:8081'")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class SchemaRegistryConfig:
     """Where schemas are.
@@ -77,12 +100,10 @@ class SchemaRegistryConfig:
     then the run fails."""
 
     def __post_init__(self) -> None:
-        for url in str(self.url).split(","):
-            parts = urlsplit(url.strip())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigurationError("SchemaRegistryConfig: url: expected e.g. 'http://localhost:8081'")
-            if parts.username or parts.password:
-                raise ConfigurationError("SchemaRegistryConfig: url: say username and password by themselves")
+        try:
+            check_registry_url(self.url)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"SchemaRegistryConfig: url: {error}") from None
         if (self.username is None) != (self.password is None):
             raise ConfigurationError("SchemaRegistryConfig: username and password belong together")
         if type(self.timeout_ms) is not int or self.timeout_ms < 1:
