@@ -4,7 +4,7 @@ import json
 import warnings
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llmopt_stream as ls
 import pytest
@@ -188,6 +188,77 @@ def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
     )
     with pytest.raises(ls.KafkaError, match=r"127\.0\.0\.1:1: no broker answers"):
         sink.open()
+
+
+def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Path) -> None:
+    with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
+        source = ls.KafkaConfig(
+            bootstrap_servers="broker:9093",
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="user",
+            sasl_password=CANARY,
+            ssl_ca_location="ca.pem",
+            ssl_certificate_location="cert.pem",
+            ssl_key_location="key.pem",
+            ssl_key_password=CANARY,
+            insecure=True,
+            startup_timeout_ms=5,
+            properties={
+                "client.id": "me",
+                "ssl.key.pem": CANARY,
+                "ssl.keystore.location": "keys.p12",
+                "ssl.keystore.password": CANARY,
+                "fetch.min.bytes": 100,
+                "max.poll.interval.ms": 600_000,
+            },
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        like = source.producer_like()
+    with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
+        assert like == ls.KafkaProducerConfig(
+            bootstrap_servers="broker:9093",
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="user",
+            sasl_password=CANARY,
+            ssl_ca_location="ca.pem",
+            ssl_certificate_location="cert.pem",
+            ssl_key_location="key.pem",
+            ssl_key_password=CANARY,
+            insecure=True,
+            startup_timeout_ms=5,
+            properties={
+                "client.id": "me",
+                "ssl.key.pem": CANARY,
+                "ssl.keystore.location": "keys.p12",
+                "ssl.keystore.password": CANARY,
+            },
+        )
+    assert dict(like.client({}, Redaction())["properties"])["ssl.key.pem"] == CANARY
+    assert CANARY not in repr(like)
+    sink = ls.DeadLetterSink("late")
+    sink.prepare(ls.create_pipeline().with_kafka_source(source).plan)
+    assert sink._of_pipeline == like
+
+
+def test_a_dead_letter_takes_any_text_of_a_user() -> None:
+    class Producer:
+        sent: ClassVar[list[Any]] = []
+
+        def send(self, *message: Any) -> None:
+            self.sent.append(message)
+
+    sink = ls.DeadLetterSink("broken")
+    sink._producer = Producer()  # type: ignore[assignment]
+    error = ls.PipelineError("user said '\ud800'")
+    key = ls.GroupingKey.from_fields([])
+    sink.send(ls.ErrorEvent(error, "f", "call", key, (), value={"text": "\udfff"}))
+    [(topic, _, value, headers)] = Producer.sent
+    assert topic == "broken"
+    assert json.loads(value)["value"] == {"text": "\udfff"}
+    assert dict(headers)["dead_letter.reason"] == b"user said '\\ud800'"
 
 
 def test_a_dead_letter_sink_needs_to_know_brokers() -> None:

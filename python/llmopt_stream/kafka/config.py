@@ -285,6 +285,17 @@ class KafkaConfig(_Connection):
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}; or 'committed', 'earliest', 'latest'") from None
 
+    def producer_like(self) -> KafkaProducerConfig:
+        """To the same brokers, as the same user, in the same way."""
+        common: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(_Connection)}
+        common["properties"] = {
+            name: value for name, value in self.properties.items() if _is_of_producer(name, value)
+        }
+        with warnings.catch_warnings():
+            # What there is to warn of was said of this one.
+            warnings.simplefilter("ignore", ProcessorWarning)
+            return KafkaProducerConfig(**common)
+
     def _core_grouping(self) -> str:
         if self.grouping == "keyed" and self.split_keys == "fail":
             return "keyed_or_fail"
@@ -374,6 +385,14 @@ class KafkaProducerConfig(_Connection):
             },
             redaction,
         )
+
+
+def _is_of_producer(name: str, value: str) -> bool:
+    try:
+        _core.check_kafka_properties(True, [(name, value)])
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _property_text(config: str, name: str, value: Any) -> str:
