@@ -28,6 +28,9 @@ class Sink:
     a sink takes LateEvents in the same way, a batch of them as a list; as that of an ErrorHandler, ErrorEvents.
     """
 
+    def check_settings(self) -> None:
+        """Called when a pipeline is built: a ConfigurationError says what this machine has not, such as a file."""
+
     def prepare(self, plan: Plan) -> None:
         """Called before open() with the plan of the pipeline that it is in."""
 

@@ -151,6 +151,78 @@ def test_wrong_settings_exit_with_2_and_one_line(
     assert captured.out == ""
 
 
+KAFKA = """\
+processor:
+  source: {type: kafka}
+  state: {backend: memory}
+  aggregation: {field: v}
+  kafka:
+    consumer:
+      bootstrap_servers: broker:9092
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("topics: [a, b c]", "7:7: processor.kafka.consumer.topics: KafkaConfig: topics: 'b c' is neither"),
+        ("start_from: soon", "7:19: processor.kafka.consumer.start_from: KafkaConfig: start_from: 'soon'"),
+        (
+            "properties: {fetch.min.bytes: 1, fetch.wait: 1}",
+            "7:40: processor.kafka.consumer.properties.fetch.wait: Kafka property 'fetch.wait': is not among",
+        ),
+        (
+            "session_timeout_ms: 300001",
+            "7:27: processor.kafka.consumer.session_timeout_ms: KafkaConfig: session_timeout_ms: 300001 is more than",
+        ),
+        (
+            "sasl_mechanism: PLAIN",
+            "6:5: processor.kafka.consumer.sasl_username: KafkaConfig: sasl_username: missing; ",
+        ),
+        (
+            "{security_protocol: SASL_SSL, sasl_mechanism: GSSAPI, sasl_token_file: /t}",
+            "7:78: processor.kafka.consumer.sasl_token_file: KafkaConfig: sasl_token: a function or a file, with ",
+        ),
+        (
+            "{format: avro, schema_registry: {url: 'http://r', username: u}}",
+            "7:22: processor.kafka.consumer.schema_registry: SchemaRegistryConfig: username and password belong together",
+        ),
+    ],
+)
+def test_wrong_settings_of_kafka_are_named_where_they_are_said(
+    setting: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("k.yaml").write_text(KAFKA.replace("bootstrap_servers: broker:9092", setting))
+    assert main(["validate", "--config", "k.yaml"]) == 2
+    assert capsys.readouterr().err.startswith(f"llmopt-stream validate: k.yaml:{message}")
+
+
+def test_validate_and_run_name_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("k.yaml").write_text(f"{KAFKA}      ssl_ca_location: no.pem\n")
+    for command in ("validate", "run"):
+        assert main([command, "--config", "k.yaml"]) == 2
+        expected = "KafkaConfig: ssl_ca_location: there is no file 'no.pem'"
+        assert capsys.readouterr().err == f"llmopt-stream {command}: {expected}\n"
+    assert main(["explain", "--config", "k.yaml"]) == 0
+    Path("no.pem").touch()
+    assert main(["validate", "--config", "k.yaml"]) == 0
+
+
+def test_validate_refuses_at_most_once_with_state_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    text = KAFKA.replace(
+        "state: {backend: memory}", "state: {path: s, checkpoint_path: c}\n  delivery: at_most_once"
+    )
+    Path("k.yaml").write_text(text)
+    for command in ("validate", "run"):
+        assert main([command, "--config", "k.yaml"]) == 2
+        assert capsys.readouterr().err == (
+            f"llmopt-stream {command}: k.yaml:4:13: processor.delivery: 'at_most_once' takes no state.backend 'rocksdb', "
+            "which goes on before what was lost; expected 'memory'\n"
+        )
+    Path("k.yaml").write_text(text.replace("state: {", "state: {backend: memory, "))
+    assert main(["validate", "--config", "k.yaml"]) == 0
+
+
 def test_a_configuration_is_needed_where_there_is_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["processor"]) == 2
     assert "the following arguments are required: --config" in capsys.readouterr().err

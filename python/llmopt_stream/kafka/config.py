@@ -20,6 +20,7 @@ from llmopt_stream.errors import ConfigurationError, ProcessorWarning
 from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
 
+from .files import check_files
 from .schema_registry import REGISTRY_FORMATS, SchemaRegistryConfig
 
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
@@ -28,6 +29,8 @@ TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.Path
 
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_POLL_INTERVAL_MS = "300000"
+"""librdkafka's max.poll.interval.ms, unless told otherwise."""
 _TOKEN_SECONDS = 3600
 """How long a token without a time of its own is taken to hold."""
 
@@ -99,6 +102,12 @@ class _Connection:
                 raise ConfigurationError(
                     f"{name}: sasl_mechanism: missing; {protocol} needs e.g. 'SCRAM-SHA-512'"
                 )
+            if self.sasl_mechanism == "PLAIN" or self.sasl_mechanism.startswith("SCRAM-"):
+                for setting in ("sasl_username", "sasl_password"):
+                    if getattr(self, setting) is None:
+                        raise ConfigurationError(
+                            f"{name}: {setting}: missing; sasl_mechanism={self.sasl_mechanism!r} needs it"
+                        )
             if (self.sasl_mechanism == "OAUTHBEARER") != (self.sasl_token is not None):
                 raise ConfigurationError(
                     f"{name}: sasl_token: a function or a file, with sasl_mechanism='OAUTHBEARER' and only there"
@@ -154,6 +163,22 @@ class _Connection:
         secrets = [value for value in self.properties.values() if isinstance(value, Secret)]
         return Redaction(
             [*secrets, *(each for each in (self.sasl_password, self.ssl_key_password) if each is not None)]
+        )
+
+    def check_files(self) -> None:
+        """A ConfigurationError names a file that is not there. Settings may be made on another machine, so this is
+        asked of pipelines.
+        """
+        # librdkafka looks for itself where it is told to "probe".
+        authority = None if self.ssl_ca_location == "probe" else self.ssl_ca_location
+        check_files(
+            type(self).__name__,
+            {
+                "ssl_ca_location": authority,
+                "ssl_certificate_location": self.ssl_certificate_location,
+                "ssl_key_location": self.ssl_key_location,
+                "sasl_token": None if callable(self.sasl_token) else self.sasl_token,
+            },
         )
 
     def connection(self) -> dict[str, str]:
@@ -251,8 +276,26 @@ class KafkaConfig(_Connection):
         _one_of("KafkaConfig", "split_keys", self.split_keys, ("warn", "fail"))
         self._check_format()
         _at_least("KafkaConfig", "session_timeout_ms", self.session_timeout_ms, 1)
+        self._check_poll_interval()
         _at_least("KafkaConfig", "max_poll_records", self.max_poll_records, 1)
         self.start()
+
+    def _check_poll_interval(self) -> None:
+        try:
+            interval = int(self.properties.get("max.poll.interval.ms", _POLL_INTERVAL_MS), 0)
+        except ValueError:  # in a form that only librdkafka reads
+            return
+        if self.session_timeout_ms > interval:
+            raise ConfigurationError(
+                f"KafkaConfig: session_timeout_ms: {self.session_timeout_ms} is more than the property "
+                f"max.poll.interval.ms, {interval}"
+            )
+
+    def check_files(self) -> None:
+        super().check_files()
+        check_files("KafkaConfig", {"protobuf_descriptors": self.protobuf_descriptors})
+        if self.schema_registry is not None:
+            self.schema_registry.check_files()
 
     def _check_format(self) -> None:
         _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents", "protobuf", *REGISTRY_FORMATS))

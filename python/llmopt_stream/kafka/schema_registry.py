@@ -22,6 +22,7 @@ from llmopt_stream.errors import ConfigurationError, KafkaError, SerializationEr
 from llmopt_stream.secrets import Secret
 
 from .avro import avro_reader
+from .files import check_files
 from .json_schema import json_checker
 from .protobuf import ProtobufMessage
 
@@ -115,6 +116,17 @@ class SchemaRegistryConfig:
     def secrets(self) -> list[Secret]:
         """Those among the settings."""
         return [Secret(each) for each in (self.password, self.ssl_key_password) if each is not None]
+
+    def check_files(self) -> None:
+        """A ConfigurationError names a file that is not there."""
+        check_files(
+            "SchemaRegistryConfig",
+            {
+                "ssl_ca_location": self.ssl_ca_location,
+                "ssl_certificate_location": self.ssl_certificate_location,
+                "ssl_key_location": self.ssl_key_location,
+            },
+        )
 
     def client(self) -> Any:
         """A client of confluent-kafka's."""

@@ -39,6 +39,10 @@ class _KafkaSink(Sink):
         self._producer: _core.KafkaProducer | None = None
         self._counts: dict[str, int] = {}
 
+    def check_settings(self) -> None:
+        if self._config is not None:
+            self._config.check_files()
+
     def prepare(self, plan: Plan) -> None:
         self._pipeline = plan.name
 
