@@ -55,6 +55,7 @@ class Reader:
         self.origin = origin or Origin()
         self._notes = origin is None
         self._environ = environ
+        self._wrong: set[str] = set()
 
     def of_defaults(self) -> Reader:
         """One for values that nobody said."""
@@ -66,8 +67,15 @@ class Reader:
             self.origin.places[path] = place
 
     def wrong(self, node: Node, path: str, message: str) -> Any:
-        self.problems.add(node.place, path, message)
+        """Reports what is first found wrong with a value; the rest follows from that."""
+        if path not in self._wrong:
+            self._wrong.add(path)
+            self.problems.add(node.place, path, message)
         return WRONG
+
+    def is_wrong(self, path: str) -> bool:
+        """Whether the value was reported."""
+        return path in self._wrong
 
     def text(self, node: Node, path: str) -> tuple[str, Form] | None:
         """A scalar's text, with references resolved; None where it is no scalar, or a reference is wrong."""
@@ -133,11 +141,8 @@ class Scalar(Kind):
     _what: str
 
     def read(self, node: Node, path: str, reader: Reader) -> Any:
-        problems = len(reader.problems.lines)
         said = reader.text(node, path)
         if said is None:
-            if len(reader.problems.lines) > problems:
-                return WRONG
             return reader.wrong(node, path, f"{reader.shown(node, path)}, expected {self.describe()}")
         value = self.convert(*said)
         if value is WRONG:
