@@ -282,10 +282,47 @@ def test_the_schema_refuses_what_a_configuration_refuses(said: dict[str, object]
         {"then": [{"operators": [{"type": "top_n", "n": 2, "by": "count"}]}]},
         {"inputs": {"type": "join", "on": {"a": "b"}, "within_secs": 5, "streams": [{}, {"name": "r"}]}},
         {"state": None},
+        {"kafka": {"consumer": {"topics": "${TOPICS}", "properties": "${PROPERTIES}", "schema_registry": "${REGISTRY}"}}},
+        {"kafka": {"consumer": {"topics": ["${TOPIC}"]}}, "windows": "${WINDOWS}", "key_by": "${KEY}"},
+        {"sinks": ["${SINK}", {"type": "${TYPE}", "path": "${PATH}"}], "operators": "${OPERATORS}"},
     ],
 )  # fmt: skip
 def test_the_schema_takes_what_a_configuration_takes(said: dict[str, object]) -> None:
     jsonschema.validate({"processor": said}, json_schema())
+    Path("p.yaml").write_text(json.dumps({"processor": said}))
+    environ = {
+        "THREADS": "2",
+        "TOPICS": "a,b",
+        "TOPIC": "a",
+        "PROPERTIES": "{client.rack: r}",
+        "REGISTRY": "{url: 'http://r'}",
+        "WINDOWS": "{default_type: global}",
+        "KEY": "a",
+        "SINK": "{type: console}",
+        "TYPE": "ndjson",
+        "PATH": "p.ndjson",
+        "OPERATORS": "[{type: running_count}]",
+    }
+    ls.load_config("p.yaml", environ=environ)
+
+
+def test_the_schema_and_a_configuration_refuse_a_reference_to_everything() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"processor": "${ALL}"}, json_schema())
+    Path("p.yaml").write_text('{"processor": "${ALL}"}')
+    with pytest.raises(ls.ConfigurationError, match="expected a mapping of settings"):
+        ls.load_config("p.yaml", environ={"ALL": "{parallelism: 2}"})
+
+
+def test_the_properties_that_the_page_names_are_taken() -> None:
+    import re
+
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    names = re.findall(r"(?:properties such as|properties of librdkafka, such as) `([^`]*)`", page)
+    assert len(names) == 3
+    for name in names:
+        ls.KafkaConfig(properties={name: "x"})
+        ls.KafkaProducerConfig(properties={name: "x"})
 
 
 # The reference page

@@ -12,7 +12,7 @@ from llmopt_stream.secrets import is_secret_name
 from .documents import parsed
 from .kinds import SecretText
 from .nodes import Node
-from .reading import WRONG, Definitions, Kind, Origin, Reader
+from .reading import REFERENCE, WRONG, Definitions, Kind, Origin, Reader
 from .references import has_reference
 
 __all__ = ["ListOf", "MapOf", "Nullable", "OneOf", "Properties", "structured"]
@@ -94,7 +94,7 @@ class ListOf(Kind):
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         least = {"minItems": self.least} if self.least else {}
-        return {"type": "array", "items": self.kind.schema(definitions), **least}
+        return {"anyOf": [{"type": "array", "items": self.kind.schema(definitions), **least}, REFERENCE]}
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
         if path in origin.shown:
@@ -130,7 +130,8 @@ class MapOf(Kind):
         return f"a mapping of {self.names} to {self.kind.describe()}"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": self.kind.schema(definitions)}
+        mapping = {"type": "object", "additionalProperties": self.kind.schema(definitions)}
+        return {"anyOf": [mapping, REFERENCE]}
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
         if path in origin.shown:

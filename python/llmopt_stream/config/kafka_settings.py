@@ -50,7 +50,7 @@ _PROPERTIES = Setting(
     "properties",
     Properties(Text(may_be_empty=True), "librdkafka's properties"),
     {},
-    "Further properties of librdkafka, such as `security.protocol`; those that hold secrets are never shown.",
+    "Further properties of librdkafka, such as `client.rack`; those that hold secrets are never shown.",
 )
 
 _SCHEMA_REGISTRY = Section(

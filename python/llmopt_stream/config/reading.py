@@ -12,10 +12,13 @@ from llmopt_stream.secrets import HIDDEN
 from .nodes import Form, Node, Problems
 from .references import has_reference, resolved
 
-__all__ = ["WRONG", "Definitions", "Kind", "Origin", "Reader", "Scalar"]
+__all__ = ["REFERENCE", "WRONG", "Definitions", "Kind", "Origin", "Reader", "Scalar"]
 
 Definitions: TypeAlias = dict[str, dict[str, Any]]
 """The `$defs` of a JSON Schema."""
+
+REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{"}
+"""In a JSON Schema, what stands for any value: a reference, which is not resolved there."""
 
 WRONG: Any = object()
 """In place of a value that was reported."""
