@@ -507,7 +507,16 @@ class StreamPipelineBuilder(StreamOperators, RunOptions):
             plan.needed_source()
         self._check_dead_letters()
         self._check_state()
+        self.check_connectors()
         return StreamPipeline(self._plan)
+
+    def check_connectors(self) -> None:
+        """A ConfigurationError says what a source or sink needs and this machine has not, such as a file."""
+        for plan in self._plan.source_plans():
+            if plan.source is not None:
+                plan.source.check_settings()
+        for sink in self._plan.sinks():
+            sink.check_settings()
 
     def _check_dead_letters(self) -> None:
         handler = self._plan.error_handler

@@ -33,7 +33,7 @@ def validate_config(path: Path, options: Sequence[str], *, shows_all: bool) -> i
     """Check a configuration, and whether its pipeline can be built; nothing is read or run."""
     config = load_config(path, options=options)
     try:
-        config.pipeline(with_state=False).checked()
+        config.pipeline(with_state=False).checked().check_connectors()
     except MissingPartError as missing:
         print(f"llmopt-stream validate: {missing}", file=sys.stderr)
     if shows_all:

@@ -31,6 +31,9 @@ class Sink:
     stopping: Callable[[], bool] = staticmethod(lambda: False)
     """Whether the run is to stop: what waits for long then had better give up. Set by the run."""
 
+    def check_settings(self) -> None:
+        """Called when a pipeline is built: a ConfigurationError says what this machine has not, such as a file."""
+
     def prepare(self, plan: Plan) -> None:
         """Called before open() with the plan of the pipeline that it is in."""
 

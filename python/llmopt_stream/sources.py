@@ -38,6 +38,9 @@ class Source:
         """The batches, in order."""
         raise NotImplementedError
 
+    def check_settings(self) -> None:
+        """Called when a pipeline is built: a ConfigurationError says what this machine has not, such as a file."""
+
     def open(self, intake: Intake) -> Step:
         """Starts from the beginning, or where seek() says. Only sources of this package need another way in than
         batches().

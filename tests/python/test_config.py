@@ -438,6 +438,40 @@ processor:
     assert "'${TOKEN}'" in message
 
 
+_URLS = [
+    f"http://me:{CANARY}@registry:8081",
+    f"http://{CANARY}@registry:8081",
+    f"http://first,https://me:{CANARY}@registry",
+    f"me:{CANARY}@registry:8081",
+    f"http://me:8081/{CANARY}@registry",
+    "${REGISTRY}",
+]
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        *[f"{{url: '{url}'}}" for url in (*_URLS, f"http://me:{CANARY}", f"http://[{CANARY}")],
+        *[f"{{url: ['{url}']}}" for url in _URLS],
+        *[f"'{url}'" for url in _URLS],
+    ],
+)
+def test_the_url_of_a_registry_is_without_credentials(registry: str, tmp_path: Path) -> None:
+    text = f"processor: {{kafka: {{consumer: {{schema_registry: {registry}}}}}}}"
+    environ = {"REGISTRY": f"http://me:{CANARY}@registry"}
+    with pytest.raises(ls.ConfigurationError, match=r"consumer\.schema_registry") as raised:
+        load(tmp_path, text, environ=environ)
+    assert CANARY not in str(raised.value)
+
+
+def test_what_is_wrong_with_the_url_of_a_registry_is_said(tmp_path: Path) -> None:
+    text = "processor: {kafka: {consumer: {schema_registry: {url: 'http://me:pw@registry'}}}}"
+    with pytest.raises(ls.ConfigurationError, match=r"\.url: say username and password by themselves$"):
+        load(tmp_path, text)
+    with pytest.raises(ls.ConfigurationError, match=r"\.url: expected e\.g\. 'http://localhost:8081'$"):
+        load(tmp_path, text.replace("http://me:pw@", ""))
+
+
 @pytest.mark.parametrize("reference", ["${file:secret}", "${TOKEN}"])
 def test_errors_of_the_pipeline_do_not_show_what_references_give(
     reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -554,6 +554,21 @@ def test_kafka_at_both_ends_has_a_form_in_a_configuration(name: str) -> None:
 
 
 @needs_kafka
+def test_dead_letters_go_where_the_source_reads_in_a_configuration_too() -> None:
+    source = ls.KafkaConfig(
+        bootstrap_servers="kafka:9093", properties={"client.rack": "r", "fetch.min.bytes": 5}
+    )
+    builder = WINDOWED.with_kafka_source(source).with_late_event_handler(
+        ls.LateEventHandler("1s").with_side_output(ls.DeadLetterSink("l"))
+    )
+    *_, sink = builder.to_config().pipeline().plan.sinks()
+    assert isinstance(sink, ls.DeadLetterSink)
+    assert sink._config == ls.KafkaProducerConfig(
+        bootstrap_servers="kafka:9093", properties={"client.rack": "r"}
+    )
+
+
+@needs_kafka
 def test_the_specification_reads_and_writes_kafka() -> None:
     builder = ls.Config({"processor": {"state": {"backend": "memory"}}}).pipeline()
     assert builder.plan.source is not None

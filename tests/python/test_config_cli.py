@@ -151,6 +151,78 @@ def test_wrong_settings_exit_with_2_and_one_line(
     assert captured.out == ""
 
 
+KAFKA = """\
+processor:
+  source: {type: kafka}
+  state: {backend: memory}
+  aggregation: {field: v}
+  kafka:
+    consumer:
+      bootstrap_servers: broker:9092
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("topics: [a, b c]", "7:7: processor.kafka.consumer.topics: KafkaConfig: topics: 'b c' is neither"),
+        ("start_from: soon", "7:19: processor.kafka.consumer.start_from: KafkaConfig: start_from: 'soon'"),
+        (
+            "properties: {fetch.min.bytes: 1, fetch.wait: 1}",
+            "7:40: processor.kafka.consumer.properties.fetch.wait: Kafka property 'fetch.wait': is not among",
+        ),
+        (
+            "session_timeout_ms: 300001",
+            "7:27: processor.kafka.consumer.session_timeout_ms: KafkaConfig: session_timeout_ms: 300001 is more than",
+        ),
+        (
+            "sasl_mechanism: PLAIN",
+            "6:5: processor.kafka.consumer.sasl_username: KafkaConfig: sasl_username: missing; ",
+        ),
+        (
+            "{security_protocol: SASL_SSL, sasl_mechanism: GSSAPI, sasl_token_file: /t}",
+            "7:78: processor.kafka.consumer.sasl_token_file: KafkaConfig: sasl_token: a function or a file, with ",
+        ),
+        (
+            "{format: avro, schema_registry: {url: 'http://r', username: u}}",
+            "7:22: processor.kafka.consumer.schema_registry: SchemaRegistryConfig: username and password belong together",
+        ),
+    ],
+)
+def test_wrong_settings_of_kafka_are_named_where_they_are_said(
+    setting: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("k.yaml").write_text(KAFKA.replace("bootstrap_servers: broker:9092", setting))
+    assert main(["validate", "--config", "k.yaml"]) == 2
+    assert capsys.readouterr().err.startswith(f"llmopt-stream validate: k.yaml:{message}")
+
+
+def test_validate_and_run_name_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("k.yaml").write_text(f"{KAFKA}      ssl_ca_location: no.pem\n")
+    for command in ("validate", "run"):
+        assert main([command, "--config", "k.yaml"]) == 2
+        expected = "KafkaConfig: ssl_ca_location: there is no file 'no.pem'"
+        assert capsys.readouterr().err == f"llmopt-stream {command}: {expected}\n"
+    assert main(["explain", "--config", "k.yaml"]) == 0
+    Path("no.pem").touch()
+    assert main(["validate", "--config", "k.yaml"]) == 0
+
+
+def test_validate_refuses_at_most_once_with_state_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    text = KAFKA.replace(
+        "state: {backend: memory}", "state: {path: s, checkpoint_path: c}\n  delivery: at_most_once"
+    )
+    Path("k.yaml").write_text(text)
+    for command in ("validate", "run"):
+        assert main([command, "--config", "k.yaml"]) == 2
+        assert capsys.readouterr().err == (
+            f"llmopt-stream {command}: k.yaml:4:13: processor.delivery: 'at_most_once' takes no state.backend 'rocksdb', "
+            "which goes on before what was lost; expected 'memory'\n"
+        )
+    Path("k.yaml").write_text(text.replace("state: {", "state: {backend: memory, "))
+    assert main(["validate", "--config", "k.yaml"]) == 0
+
+
 def test_a_configuration_is_needed_where_there_is_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["processor"]) == 2
     assert "the following arguments are required: --config" in capsys.readouterr().err
@@ -210,10 +282,47 @@ def test_the_schema_refuses_what_a_configuration_refuses(said: dict[str, object]
         {"then": [{"operators": [{"type": "top_n", "n": 2, "by": "count"}]}]},
         {"inputs": {"type": "join", "on": {"a": "b"}, "within_secs": 5, "streams": [{}, {"name": "r"}]}},
         {"state": None},
+        {"kafka": {"consumer": {"topics": "${TOPICS}", "properties": "${PROPERTIES}", "schema_registry": "${REGISTRY}"}}},
+        {"kafka": {"consumer": {"topics": ["${TOPIC}"]}}, "windows": "${WINDOWS}", "key_by": "${KEY}"},
+        {"sinks": ["${SINK}", {"type": "${TYPE}", "path": "${PATH}"}], "operators": "${OPERATORS}"},
     ],
 )  # fmt: skip
 def test_the_schema_takes_what_a_configuration_takes(said: dict[str, object]) -> None:
     jsonschema.validate({"processor": said}, json_schema())
+    Path("p.yaml").write_text(json.dumps({"processor": said}))
+    environ = {
+        "THREADS": "2",
+        "TOPICS": "a,b",
+        "TOPIC": "a",
+        "PROPERTIES": "{client.rack: r}",
+        "REGISTRY": "{url: 'http://r'}",
+        "WINDOWS": "{default_type: global}",
+        "KEY": "a",
+        "SINK": "{type: console}",
+        "TYPE": "ndjson",
+        "PATH": "p.ndjson",
+        "OPERATORS": "[{type: running_count}]",
+    }
+    ls.load_config("p.yaml", environ=environ)
+
+
+def test_the_schema_and_a_configuration_refuse_a_reference_to_everything() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"processor": "${ALL}"}, json_schema())
+    Path("p.yaml").write_text('{"processor": "${ALL}"}')
+    with pytest.raises(ls.ConfigurationError, match="expected a mapping of settings"):
+        ls.load_config("p.yaml", environ={"ALL": "{parallelism: 2}"})
+
+
+def test_the_properties_that_the_page_names_are_taken() -> None:
+    import re
+
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    names = re.findall(r"(?:properties such as|properties of librdkafka, such as) `([^`]*)`", page)
+    assert len(names) == 3
+    for name in names:
+        ls.KafkaConfig(properties={name: "x"})
+        ls.KafkaProducerConfig(properties={name: "x"})
 
 
 # The reference page

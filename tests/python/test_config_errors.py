@@ -173,6 +173,43 @@ def test_an_error_names_file_line_column_and_setting(text: str, message: str, tm
         assert found == message
 
 
+NOPE = "'${NOPE}': there is no environment variable NOPE; ${NOPE:-default} has a default"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("parallelism: @", "parallelism"),  # a scalar
+        ("delivery: @", "delivery"),  # a word
+        ("transactional_id: @", "transactional_id"),  # text or null
+        ("buffer_size: @", "buffer_size"),  # a number or null
+        ("kafka: {consumer: {until: @}}", "kafka.consumer.until"),  # a word or null
+        ("kafka: {consumer: {topics: @}}", "kafka.consumer.topics"),  # a list
+        ("kafka: {consumer: {topics: [@]}}", "kafka.consumer.topics.0"),
+        ("kafka: {consumer: {properties: @}}", "kafka.consumer.properties"),  # a mapping
+        ("kafka: {consumer: {sasl_password: @}}", "kafka.consumer.sasl_password"),  # a secret or null
+        ("kafka: {consumer: {schema_registry: @}}", "kafka.consumer.schema_registry"),  # a section or null
+        ("windows: @", "windows"),  # a section
+        ("sinks: [@]", "sinks.0"),  # one of several sections
+        ("sinks: [{type: @}]", "sinks.0.type"),  # which one
+        ("key_by: @", "key_by"),
+        ("aggregation: {nulls: @}", "aggregation.nulls"),
+        ("inputs: {type: join, 'on': @, streams: [{}, {name: r}]}", "inputs.on"),  # text, a list or a mapping
+    ],
+)
+def test_a_wrong_reference_is_reported_once(text: str, path: str, tmp_path: Path) -> None:
+    written = text.replace("@", "'${NOPE}'")
+    column = len("processor: {") + written.index("'${NOPE}'") + 1
+    found = error_of(tmp_path, f"processor: {{{written}}}")
+    assert found == f"p.yaml:1:{column}: processor.{path}: {NOPE}"
+
+
+@pytest.mark.parametrize("name", ["transactional_id", "buffer_size", "key_by", "kafka"])
+def test_a_wrong_reference_without_quotes_is_reported_once(name: str, tmp_path: Path) -> None:
+    found = error_of(tmp_path, f"processor:\n  {name}: ${{NOPE}}\n")
+    assert found == f"p.yaml:2:{len(name) + 5}: processor.{name}: {NOPE}"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

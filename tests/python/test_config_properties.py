@@ -119,6 +119,7 @@ def values(kind: Any, depth: int = 3) -> st.SearchStrategy[Any]:
     known = {
         "a field path such as 'data.latency_ms'": PATHS,
         "a time such as '2026-01-01T00:00:00Z'": st.datetimes().map(lambda time: time.isoformat()),
+        "the URL of a registry": st.sampled_from(["http://localhost:8081", "https://a,http://[::1]:1/b"]),
     }
     if isinstance(kind, kinds.Checked):
         return known.get(kind.what, st.sampled_from(["count", "p99.9"]))

@@ -4,7 +4,7 @@ import json
 import warnings
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llmopt_stream as ls
 import pytest
@@ -58,6 +58,103 @@ def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], says: str)
     with pytest.raises(ls.ConfigurationError, match=says) as caught:
         ls.KafkaConfig(**settings)
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [ls.KafkaConfig, ls.KafkaProducerConfig])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("missing", ["sasl_username", "sasl_password"])
+def test_passwords_belong_to_names(config: Any, mechanism: str, missing: str) -> None:
+    said = {"sasl_username": "user", "sasl_password": CANARY}
+    config(sasl_mechanism=mechanism, **said)
+    config(sasl_mechanism="GSSAPI")
+    del said[missing]
+    with pytest.raises(
+        ls.ConfigurationError,
+        match=f"^{config.__name__}: {missing}: missing; sasl_mechanism='{mechanism}' needs it$",
+    ):
+        config(sasl_mechanism=mechanism, **said)
+
+
+@pytest.mark.parametrize(
+    ("session", "properties", "interval"),
+    [
+        (300_000, {}, None),
+        (300_001, {}, 300_000),
+        (300_001, {"max.poll.interval.ms": 300_001}, None),
+        (30_000, {"max.poll.interval.ms": "29999"}, 29_999),
+        (30_000, {"max.poll.interval.ms": "0x7530"}, None),
+        (30_001, {"max.poll.interval.ms": "0x7530"}, 30_000),
+    ],
+)
+def test_a_session_is_no_longer_than_the_interval_between_polls(
+    session: int, properties: dict[str, Any], interval: int | None
+) -> None:
+    if interval is None:
+        ls.KafkaConfig(session_timeout_ms=session, properties=properties)
+        return
+    with pytest.raises(
+        ls.ConfigurationError,
+        match=rf"session_timeout_ms: {session} is more than the property max\.poll\.interval\.ms, {interval}$",
+    ):
+        ls.KafkaConfig(session_timeout_ms=session, properties=properties)
+
+
+_FILES = (
+    "ssl_ca_location",
+    "ssl_certificate_location",
+    "ssl_key_location",
+    "protobuf_descriptors",
+    "sasl_token",
+)
+
+
+def _with_file(setting: str, path: str) -> dict[str, Any]:
+    more = {
+        "protobuf_descriptors": {"format": "protobuf", "protobuf_message": "llm.Event"},
+        "sasl_token": {"sasl_mechanism": "OAUTHBEARER"},
+    }
+    return {setting: path, **more.get(setting, {})}
+
+
+@pytest.mark.parametrize("setting", _FILES)
+def test_files_that_are_not_there_are_named_when_a_pipeline_is_built(setting: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    config = ls.KafkaConfig(**_with_file(setting, str(file)))
+    builder = (
+        ls.create_pipeline().with_kafka_source(config).with_tumbling_window("1m").aggregate("v", ["count"])
+    )
+    with pytest.raises(ls.ConfigurationError, match=f"^KafkaConfig: {setting}: there is no file '{file}'$"):
+        builder.build()
+    builder.checked()  # as for a harness, which needs no brokers
+    file.touch()
+    builder.build()
+
+
+@pytest.mark.parametrize("setting", ["ssl_ca_location", "ssl_certificate_location", "ssl_key_location"])
+def test_files_of_registries_and_producers_are_looked_for_too(setting: str, tmp_path: Path) -> None:
+    said = {setting: str(tmp_path / "file")}
+    registry = ls.SchemaRegistryConfig(url="https://r", **said)
+    windowed = ls.create_pipeline().with_tumbling_window("1m").aggregate("v", ["count"])
+    plain = windowed.with_kafka_source(ls.KafkaConfig())
+    producer = ls.KafkaProducerConfig(**said)
+    builders = {
+        "SchemaRegistryConfig": windowed.with_kafka_source(
+            ls.KafkaConfig(format="avro", schema_registry=registry)
+        ),
+        "KafkaProducerConfig": plain.with_sink(ls.KafkaAggregationSink(producer)),
+        "KafkaProducerConfig: ": plain.with_late_event_handler(
+            ls.LateEventHandler().with_side_output(ls.DeadLetterSink("late", producer))
+        ),
+    }
+    for name, builder in builders.items():
+        with pytest.raises(ls.ConfigurationError, match=f"^{name.strip(': ')}: {setting}: there is no file"):
+            builder.build()
+
+
+def test_a_folder_of_certificates_and_probing_are_taken(tmp_path: Path) -> None:
+    for location in (str(tmp_path), "probe"):
+        config = ls.KafkaConfig(ssl_ca_location=location)
+        ls.create_pipeline().with_kafka_source(config).with_tumbling_window("1m").aggregate("v").build()
 
 
 @pytest.mark.parametrize("config", [ls.KafkaConfig, ls.KafkaProducerConfig])
@@ -128,6 +225,7 @@ def test_credentials_without_tls_are_warned_of_unless_they_stay_on_this_machine(
     settings: dict[str, Any] = {
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "PLAIN",
+        "sasl_username": "user",
         "sasl_password": CANARY,
     }
     with pytest.warns(
@@ -146,7 +244,8 @@ def test_tls_checks_who_the_broker_is_unless_told_not_to() -> None:
     said = ls.KafkaConfig(ssl_ca_location="/ca.pem").connection()
     assert said["security.protocol"] == "ssl"
     assert "enable.ssl.certificate.verification" not in said
-    assert ls.KafkaConfig(sasl_mechanism="PLAIN").connection()["security.protocol"] == "sasl_ssl"
+    secured = ls.KafkaConfig(sasl_mechanism="PLAIN", sasl_username="user", sasl_password=CANARY)
+    assert secured.connection()["security.protocol"] == "sasl_ssl"
 
 
 def test_tokens_come_from_functions_and_files(tmp_path: Path) -> None:
@@ -188,6 +287,77 @@ def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
     )
     with pytest.raises(ls.KafkaError, match=r"127\.0\.0\.1:1: no broker answers"):
         sink.open()
+
+
+def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Path) -> None:
+    with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
+        source = ls.KafkaConfig(
+            bootstrap_servers="broker:9093",
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="user",
+            sasl_password=CANARY,
+            ssl_ca_location="ca.pem",
+            ssl_certificate_location="cert.pem",
+            ssl_key_location="key.pem",
+            ssl_key_password=CANARY,
+            insecure=True,
+            startup_timeout_ms=5,
+            properties={
+                "client.id": "me",
+                "ssl.key.pem": CANARY,
+                "ssl.keystore.location": "keys.p12",
+                "ssl.keystore.password": CANARY,
+                "fetch.min.bytes": 100,
+                "max.poll.interval.ms": 600_000,
+            },
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        like = source.producer_like()
+    with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
+        assert like == ls.KafkaProducerConfig(
+            bootstrap_servers="broker:9093",
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username="user",
+            sasl_password=CANARY,
+            ssl_ca_location="ca.pem",
+            ssl_certificate_location="cert.pem",
+            ssl_key_location="key.pem",
+            ssl_key_password=CANARY,
+            insecure=True,
+            startup_timeout_ms=5,
+            properties={
+                "client.id": "me",
+                "ssl.key.pem": CANARY,
+                "ssl.keystore.location": "keys.p12",
+                "ssl.keystore.password": CANARY,
+            },
+        )
+    assert dict(like.client({}, Redaction())["properties"])["ssl.key.pem"] == CANARY
+    assert CANARY not in repr(like)
+    sink = ls.DeadLetterSink("late")
+    sink.prepare(ls.create_pipeline().with_kafka_source(source).plan)
+    assert sink._of_pipeline == like
+
+
+def test_a_dead_letter_takes_any_text_of_a_user() -> None:
+    class Producer:
+        sent: ClassVar[list[Any]] = []
+
+        def send(self, *message: Any) -> None:
+            self.sent.append(message)
+
+    sink = ls.DeadLetterSink("broken")
+    sink._producer = Producer()  # type: ignore[assignment]
+    error = ls.PipelineError("user said '\ud800'")
+    key = ls.GroupingKey.from_fields([])
+    sink.send(ls.ErrorEvent(error, "f", "call", key, (), value={"text": "\udfff"}))
+    [(topic, _, value, headers)] = Producer.sent
+    assert topic == "broken"
+    assert json.loads(value)["value"] == {"text": "\udfff"}
+    assert dict(headers)["dead_letter.reason"] == b"user said '\\ud800'"
 
 
 def test_a_dead_letter_sink_needs_to_know_brokers() -> None:

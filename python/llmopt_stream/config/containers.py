@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmopt_stream.errors import ConfigurationError
@@ -12,7 +12,7 @@ from llmopt_stream.secrets import is_secret_name
 from .documents import parsed
 from .kinds import SecretText
 from .nodes import Node
-from .reading import WRONG, Definitions, Kind, Origin, Reader
+from .reading import REFERENCE, WRONG, Definitions, Kind, Origin, Reader
 from .references import has_reference
 
 __all__ = ["ListOf", "MapOf", "Nullable", "OneOf", "Properties", "structured"]
@@ -59,7 +59,7 @@ def structured(node: Node, path: str, reader: Reader, *, opens: str) -> Node | N
     try:
         found = parsed(said[0], "", place=node.place)
     except ConfigurationError as error:
-        reader.problems.add("", path, str(error))
+        reader.wrong(replace(node, place=""), path, str(error))
         return None
     return found
 
@@ -72,9 +72,8 @@ class ListOf(Kind):
     least: int = 0
 
     def read(self, node: Node, path: str, reader: Reader) -> Any:
-        problems = len(reader.problems.lines)
         found = structured(node, path, reader, opens="[")
-        if found is None and len(reader.problems.lines) > problems:
+        if reader.is_wrong(path):
             return WRONG
         if found is None and (said := reader.text(node, path)) is not None and said[1] == "said":
             texts = [each.strip() for each in said[0].split(",")] if said[0].strip() else []
@@ -95,7 +94,7 @@ class ListOf(Kind):
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         least = {"minItems": self.least} if self.least else {}
-        return {"type": "array", "items": self.kind.schema(definitions), **least}
+        return {"anyOf": [{"type": "array", "items": self.kind.schema(definitions), **least}, REFERENCE]}
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
         if path in origin.shown:
@@ -131,7 +130,8 @@ class MapOf(Kind):
         return f"a mapping of {self.names} to {self.kind.describe()}"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": self.kind.schema(definitions)}
+        mapping = {"type": "object", "additionalProperties": self.kind.schema(definitions)}
+        return {"anyOf": [mapping, REFERENCE]}
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
         if path in origin.shown:

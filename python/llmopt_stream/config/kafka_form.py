@@ -50,8 +50,7 @@ def kafka_producer(plan: Plan) -> dict[str, Any]:
     sources: list[Any] = [each.source for each in plan.source_plans() if _is(each.source, "KafkaSource")]
     if not sources:
         return {}
-    # What consumers and producers have in common is how to reach the brokers.
-    return {name: value for name, value in _said(sources[0].config, CONSUMER).items() if name in _CONNECTION}
+    return _said(sources[0].config.producer_like(), PRODUCER)
 
 
 def with_common_producer(tree: Any, producer: dict[str, Any]) -> Any:
@@ -68,9 +67,6 @@ def with_common_producer(tree: Any, producer: dict[str, Any]) -> Any:
         if tree["type"] == "dead_letter" and not differing - {"result_topic"}:
             return {"type": "dead_letter", "topic": tree["topic"]}
     return {name: with_common_producer(each, producer) for name, each in tree.items()}
-
-
-_CONNECTION = [name for name in CONSUMER.names() if PRODUCER.setting(name) and name != "properties"]
 
 
 def _is(connector: Any, name: str) -> bool:

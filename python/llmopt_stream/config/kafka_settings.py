@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from llmopt_stream.kafka.schema_registry import check_registry_url
+
 from .containers import ListOf, Nullable, Properties
-from .kinds import Choice, Flag, SecretText, Text, Whole
+from .kinds import Checked, Choice, Flag, SecretText, Text, Whole
 from .sections import REQUIRED, Section, Setting
 
 __all__ = ["CONSUMER", "KAFKA", "PRODUCER"]
@@ -48,14 +50,19 @@ _PROPERTIES = Setting(
     "properties",
     Properties(Text(may_be_empty=True), "librdkafka's properties"),
     {},
-    "Further properties of librdkafka, such as `security.protocol`; those that hold secrets are never shown.",
+    "Further properties of librdkafka, such as `client.rack`; those that hold secrets are never shown.",
 )
 
 _SCHEMA_REGISTRY = Section(
     "schema_registry",
     "Where the schemas of records are.",
     (
-        Setting("url", Text(), REQUIRED, "One or several, with commas between them."),
+        Setting(
+            "url",
+            Checked(check_registry_url, "the URL of a registry"),
+            REQUIRED,
+            "One or several, with commas between them; without username and password.",
+        ),
         Setting("username", Nullable(Text()), None, "As whom."),
         Setting("password", Nullable(SecretText()), None, "With which password; say it by reference."),
         Setting("ssl_ca_location", Nullable(Text()), None, "The certificates that are trusted."),

@@ -12,12 +12,11 @@ from llmopt_stream.errors import ConfigurationError
 from llmopt_stream.secrets import HIDDEN, Secret
 
 from .nodes import Form, Node, suggestion
-from .reading import WRONG, Definitions, Origin, Reader, Scalar
+from .reading import REFERENCE, WRONG, Definitions, Origin, Reader, Scalar
 
 __all__ = ["Checked", "Choice", "Flag", "Number", "SecretText", "Text", "Whole"]
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)", re.ASCII)
-_REFERENCE_SCHEMA = {"type": "string", "pattern": r"\$\{"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Whole(Scalar):
         bounds: dict[str, Any] = {"type": "integer", "minimum": self.least}
         if self.most != 2**63 - 1:
             bounds["maximum"] = self.most
-        return {"anyOf": [bounds, _REFERENCE_SCHEMA]}
+        return {"anyOf": [bounds, REFERENCE]}
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Number(Scalar):
             ("maximum", self.most),
         )
         bounds = {name: bound for name, bound in names if bound is not None}
-        return {"anyOf": [{"type": "number", **bounds}, _REFERENCE_SCHEMA]}
+        return {"anyOf": [{"type": "number", **bounds}, REFERENCE]}
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class Flag(Scalar):
         return "true or false"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
-        return {"anyOf": [{"type": "boolean"}, _REFERENCE_SCHEMA]}
+        return {"anyOf": [{"type": "boolean"}, REFERENCE]}
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class Choice(Scalar):
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         # YAML's own reading of 0 and 1 is a number.
         words: list[Any] = [*self.words, *(int(word) for word in self.words if word.lstrip("-").isdigit())]
-        return {"anyOf": [{"enum": words}, _REFERENCE_SCHEMA]}
+        return {"anyOf": [{"enum": words}, REFERENCE]}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -11,15 +12,20 @@ from llmopt_stream.secrets import HIDDEN
 from .nodes import Form, Node, Problems
 from .references import has_reference, resolved
 
-__all__ = ["WRONG", "Definitions", "Kind", "Origin", "Reader", "Scalar"]
+__all__ = ["REFERENCE", "WRONG", "Definitions", "Kind", "Origin", "Reader", "Scalar"]
 
 Definitions: TypeAlias = dict[str, dict[str, Any]]
 """The `$defs` of a JSON Schema."""
+
+REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{"}
+"""In a JSON Schema, what stands for any value: a reference, which is not resolved there."""
 
 WRONG: Any = object()
 """In place of a value that was reported."""
 
 _LEAST_HIDDEN = 4
+_CREDENTIALS = re.compile(r"\w+:.*(?=@)", re.DOTALL)
+"""Of URLs: who has one may have written it in the wrong place."""
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Reader:
         self.origin = origin or Origin()
         self._notes = origin is None
         self._environ = environ
+        self._wrong: set[str] = set()
 
     def of_defaults(self) -> Reader:
         """One for values that nobody said."""
@@ -63,8 +70,15 @@ class Reader:
             self.origin.places[path] = place
 
     def wrong(self, node: Node, path: str, message: str) -> Any:
-        self.problems.add(node.place, path, message)
+        """Reports what is first found wrong with a value; the rest follows from that."""
+        if path not in self._wrong:
+            self._wrong.add(path)
+            self.problems.add(node.place, path, message)
         return WRONG
+
+    def is_wrong(self, path: str) -> bool:
+        """Whether the value was reported."""
+        return path in self._wrong
 
     def text(self, node: Node, path: str) -> tuple[str, Form] | None:
         """A scalar's text, with references resolved; None where it is no scalar, or a reference is wrong."""
@@ -92,7 +106,9 @@ class Reader:
 
     def shown(self, node: Node, path: str) -> str:
         """A scalar as messages show it."""
-        return repr(self.origin.shown.get(path, node.value)) if isinstance(node.value, str) else _what(node)
+        if not isinstance(node.value, str):
+            return _what(node)
+        return repr(_CREDENTIALS.sub(HIDDEN, self.origin.shown.get(path, node.value)))
 
 
 def _what(node: Node) -> str:
@@ -128,11 +144,8 @@ class Scalar(Kind):
     _what: str
 
     def read(self, node: Node, path: str, reader: Reader) -> Any:
-        problems = len(reader.problems.lines)
         said = reader.text(node, path)
         if said is None:
-            if len(reader.problems.lines) > problems:
-                return WRONG
             return reader.wrong(node, path, f"{reader.shown(node, path)}, expected {self.describe()}")
         value = self.convert(*said)
         if value is WRONG:

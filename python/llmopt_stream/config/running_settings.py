@@ -106,8 +106,8 @@ METRICS = Section(
     "metrics",
     "What is measured of the pipeline itself.",
     (
-        Setting("enabled", Flag(), True, "Whether metrics are exported."),
-        Setting("export_interval_secs", _SECONDS, 60, "How often."),
+        Setting("enabled", Flag(), True, "Whether metrics are exported; no exporter uses it yet."),
+        Setting("export_interval_secs", _SECONDS, 60, "How often; no exporter uses it yet."),
     ),
 )
 

@@ -17,7 +17,7 @@ def json_schema() -> dict[str, Any]:
     300
     """
     definitions: Definitions = {}
-    processor = PROCESSOR.schema(definitions)
+    processor = PROCESSOR.definition(definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "llmopt-stream configuration",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from .containers import structured
 from .nodes import Node, node_of, suggestion
-from .reading import WRONG, Definitions, Kind, Origin, Reader
+from .reading import REFERENCE, WRONG, Definitions, Kind, Origin, Reader
 
 __all__ = [
     "REQUIRED",
@@ -162,10 +162,16 @@ class Section(Kind):
         return f"a mapping of settings ({few})" if few else "a mapping"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
+        return {"anyOf": [self.definition(definitions), REFERENCE]}
+
+    def definition(self, definitions: Definitions) -> dict[str, Any]:
+        """The section itself, said nowhere else."""
         key = self.name
         if key not in definitions:
             definitions[key] = {}  # it may contain itself
-            properties: dict[str, Any] = {"type": {"const": self.tag}} if self.tag else {}
+            properties: dict[str, Any] = (
+                {"type": {"anyOf": [{"const": self.tag}, REFERENCE]}} if self.tag else {}
+            )
             for setting in self.settings:
                 default = {} if setting.default is REQUIRED else {"default": setting.default}
                 description = setting.doc + (f" In {setting.unit}." if setting.unit else "")
@@ -231,7 +237,7 @@ class Tagged(Kind):
         return f"{self.what} ({{type: {' | '.join(self.tags())}, …}})"
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
-        return {"oneOf": [each.schema(definitions) for each in self.choices]}
+        return {"anyOf": [*(each.definition(definitions) for each in self.choices), REFERENCE]}
 
     def dump(self, value: Any, path: str, origin: Origin) -> Any:
         return value._section.dump(value, path, origin)

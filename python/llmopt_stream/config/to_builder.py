@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from . import Config
 
 __all__ = ["MissingPartError", "builder_of"]
+
+
+_OF_SETTING = re.compile(r"Kafka property '(?P<property>[^']+)': |\w+: (?P<setting>\w+): ")
 
 
 class MissingPartError(ConfigurationError):
@@ -67,12 +71,24 @@ def _at(values: SettingValues, *names: str) -> Iterator[None]:
     except ConfigurationError as error:
         if getattr(error, "has_place", False):
             raise
+        names = names or _named_by(str(error), values)
         name = names[0] if names else ""
         place = next((place for each in names if (place := place_of(values, each))), "") or place_of(values)
         text = ": ".join(part for part in (place, path_of(values, name), str(error)) if part)
         placed = type(error)(text)
         placed.has_place = True  # type: ignore[attr-defined]
         raise placed from error
+
+
+def _named_by(message: str, values: SettingValues) -> tuple[str, ...]:
+    """The setting, of these values, that an error of the class made of them names."""
+    found = _OF_SETTING.match(message)
+    if found is None:
+        return ()
+    if found["property"]:
+        return (f"properties.{found['property']}",)
+    names = (found["setting"], f"{found['setting']}_file")
+    return tuple(name for name in names if values._section.setting(name))
 
 
 class _Assembly:
@@ -326,6 +342,11 @@ class _Assembly:
         any_builder: Any = builder
         if said.delivery != "at_least_once":
             with _at(said, "delivery"):
+                if said.delivery == "at_most_once" and said.state.backend != "memory":
+                    raise ConfigurationError(
+                        f"'at_most_once' takes no state.backend {said.state.backend!r}, which goes on before what was "
+                        "lost; expected 'memory'"
+                    )
                 transactions = (
                     {
                         "transactional_id": said.transactional_id,

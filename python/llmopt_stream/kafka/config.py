@@ -20,6 +20,7 @@ from llmopt_stream.errors import ConfigurationError, ProcessorWarning
 from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
 
+from .files import check_files
 from .schema_registry import REGISTRY_FORMATS, SchemaRegistryConfig
 
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
@@ -29,6 +30,8 @@ TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.Path
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _MOST_RETRIES = 2**31 - 1
+_POLL_INTERVAL_MS = "300000"
+"""librdkafka's max.poll.interval.ms, unless told otherwise."""
 _TOKEN_SECONDS = 3600
 """How long a token without a time of its own is taken to hold."""
 
@@ -100,6 +103,12 @@ class _Connection:
                 raise ConfigurationError(
                     f"{name}: sasl_mechanism: missing; {protocol} needs e.g. 'SCRAM-SHA-512'"
                 )
+            if self.sasl_mechanism == "PLAIN" or self.sasl_mechanism.startswith("SCRAM-"):
+                for setting in ("sasl_username", "sasl_password"):
+                    if getattr(self, setting) is None:
+                        raise ConfigurationError(
+                            f"{name}: {setting}: missing; sasl_mechanism={self.sasl_mechanism!r} needs it"
+                        )
             if (self.sasl_mechanism == "OAUTHBEARER") != (self.sasl_token is not None):
                 raise ConfigurationError(
                     f"{name}: sasl_token: a function or a file, with sasl_mechanism='OAUTHBEARER' and only there"
@@ -155,6 +164,22 @@ class _Connection:
         secrets = [value for value in self.properties.values() if isinstance(value, Secret)]
         return Redaction(
             [*secrets, *(each for each in (self.sasl_password, self.ssl_key_password) if each is not None)]
+        )
+
+    def check_files(self) -> None:
+        """A ConfigurationError names a file that is not there. Settings may be made on another machine, so this is
+        asked of pipelines.
+        """
+        # librdkafka looks for itself where it is told to "probe".
+        authority = None if self.ssl_ca_location == "probe" else self.ssl_ca_location
+        check_files(
+            type(self).__name__,
+            {
+                "ssl_ca_location": authority,
+                "ssl_certificate_location": self.ssl_certificate_location,
+                "ssl_key_location": self.ssl_key_location,
+                "sasl_token": None if callable(self.sasl_token) else self.sasl_token,
+            },
         )
 
     def connection(self) -> dict[str, str]:
@@ -252,8 +277,26 @@ class KafkaConfig(_Connection):
         _one_of("KafkaConfig", "split_keys", self.split_keys, ("warn", "fail"))
         self._check_format()
         _at_least("KafkaConfig", "session_timeout_ms", self.session_timeout_ms, 1)
+        self._check_poll_interval()
         _at_least("KafkaConfig", "max_poll_records", self.max_poll_records, 1)
         self.start()
+
+    def _check_poll_interval(self) -> None:
+        try:
+            interval = int(self.properties.get("max.poll.interval.ms", _POLL_INTERVAL_MS), 0)
+        except ValueError:  # in a form that only librdkafka reads
+            return
+        if self.session_timeout_ms > interval:
+            raise ConfigurationError(
+                f"KafkaConfig: session_timeout_ms: {self.session_timeout_ms} is more than the property "
+                f"max.poll.interval.ms, {interval}"
+            )
+
+    def check_files(self) -> None:
+        super().check_files()
+        check_files("KafkaConfig", {"protobuf_descriptors": self.protobuf_descriptors})
+        if self.schema_registry is not None:
+            self.schema_registry.check_files()
 
     def _check_format(self) -> None:
         _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents", "protobuf", *REGISTRY_FORMATS))
@@ -285,6 +328,17 @@ class KafkaConfig(_Connection):
             return -(-time_micros(self.start_from, "KafkaConfig: start_from") // 1000)
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}; or 'committed', 'earliest', 'latest'") from None
+
+    def producer_like(self) -> KafkaProducerConfig:
+        """To the same brokers, as the same user, in the same way."""
+        common: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(_Connection)}
+        common["properties"] = {
+            name: value for name, value in self.properties.items() if _is_of_producer(name, value)
+        }
+        with warnings.catch_warnings():
+            # What there is to warn of was said of this one.
+            warnings.simplefilter("ignore", ProcessorWarning)
+            return KafkaProducerConfig(**common)
 
     def _core_grouping(self) -> str:
         if self.grouping == "keyed" and self.split_keys == "fail":
@@ -380,6 +434,14 @@ class KafkaProducerConfig(_Connection):
             },
             redaction,
         )
+
+
+def _is_of_producer(name: str, value: str) -> bool:
+    try:
+        _core.check_kafka_properties(True, [(name, value)])
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _property_text(config: str, name: str, value: Any) -> str:

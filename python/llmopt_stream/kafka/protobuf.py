@@ -13,6 +13,7 @@ __all__ = ["ProtobufMessage"]
 
 _EXTRA = "schema-registry"
 _WELL_KNOWN = "google.protobuf."
+_ANY = "google.protobuf.Any"
 
 
 class ProtobufMessage:
@@ -23,29 +24,26 @@ class ProtobufMessage:
         pool = needs("google.protobuf.descriptor_pool", _EXTRA).DescriptorPool()
         files = needs("google.protobuf.descriptor_pb2", _EXTRA).FileDescriptorSet()
         self._json_format = needs("google.protobuf.json_format", _EXTRA)
-        self._decode_error = needs("google.protobuf.message", _EXTRA).DecodeError
+        decode_error = needs("google.protobuf.message", _EXTRA).DecodeError
         try:
             files.ParseFromString(Path(descriptors).read_bytes())
             for file in files.file:
                 pool.Add(file)
             descriptor = pool.FindMessageTypeByName(name)
-        except (OSError, KeyError, TypeError, self._decode_error) as error:
+        except (OSError, KeyError, TypeError, decode_error) as error:
             raise ConfigurationError(f"protobuf_message {name!r} of {descriptors!r}: {error}") from None
         self._name = name
         self._indexes = _indexes_of(descriptor)
-        self._type = needs("google.protobuf.message_factory", _EXTRA).GetMessageClass(descriptor)
+        self._pool = pool
+        self._class_of = needs("google.protobuf.message_factory", _EXTRA).GetMessageClass
+        self._type = self._class_of(descriptor)
 
     def decode(self, payload: bytes) -> dict[str, Any]:
-        """Of a payload that begins with which message of its file it is; a SerializationError where it is not one."""
+        """Of a payload that begins with which message of its file it is; raises where it is not one."""
         indexes, size = _indexes(payload)
         if indexes != self._indexes:
             raise SerializationError(f"it is message {indexes} of its file; {self._name} is {self._indexes}")
-        message = self._type()
-        try:
-            message.ParseFromString(payload[size:])
-        except self._decode_error as error:
-            raise SerializationError(str(error)) from None
-        return self._fields(message)
+        return self._fields(self._type.FromString(payload[size:]))
 
     def _fields(self, message: Any) -> dict[str, Any]:
         """By the names of the file; a field that nobody has set is left out if one can tell."""
@@ -80,10 +78,19 @@ class ProtobufMessage:
         return value if field.type != field.TYPE_BYTES else base64.b64encode(value).decode()
 
     def _well_known(self, value: Any) -> Any:
-        try:
-            return self._json_format.MessageToDict(value)
-        except (ValueError, self._json_format.Error) as error:  # a time beyond the year 9999
-            raise SerializationError(str(error)) from None
+        if value.DESCRIPTOR.full_name == _ANY:
+            return self._any(value)
+        return self._json_format.MessageToDict(value)
+
+    def _any(self, value: Any) -> dict[str, Any]:
+        """A message of any type that the file has; a KeyError where it has not that one."""
+        if not value.type_url:
+            return {}
+        descriptor = self._pool.FindMessageTypeByName(value.type_url.rpartition("/")[2])
+        message = self._class_of(descriptor).FromString(value.value)
+        if descriptor.full_name.startswith(_WELL_KNOWN):
+            return {"@type": value.type_url, "value": self._well_known(message)}
+        return {"@type": value.type_url, **self._fields(message)}
 
 
 def _indexes_of(descriptor: Any) -> list[int]:

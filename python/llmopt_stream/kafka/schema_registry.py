@@ -5,7 +5,6 @@ them (https://docs.confluent.io/platform/current/schema-registry/fundamentals/se
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 import math
@@ -13,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -21,12 +21,21 @@ from llmopt_stream._optional import needs
 from llmopt_stream.errors import ConfigurationError, KafkaError, SerializationError
 from llmopt_stream.secrets import Secret
 
+from .avro import avro_reader
+from .files import check_files
+from .json_schema import json_checker
 from .protobuf import ProtobufMessage
 
 if TYPE_CHECKING:
     from .config import KafkaConfig
 
-__all__ = ["REGISTRY_FORMATS", "PayloadDecoder", "SchemaRegistryConfig", "payload_decoder"]
+__all__ = [
+    "REGISTRY_FORMATS",
+    "PayloadDecoder",
+    "SchemaRegistryConfig",
+    "check_registry_url",
+    "payload_decoder",
+]
 
 REGISTRY_FORMATS = ("avro", "json_schema")
 """The formats that need the registry: Protobuf is decoded with descriptors of the reader's own."""
@@ -39,10 +48,35 @@ _HEADER_BYTES = 5
 _RETRIES = 6
 _FIRST_RETRY_MS = 250
 _LONGEST_RETRY_MS = 5_000
-_NOT_FOUND = 404
+_NOT_FOUND = (40401, 40402, 40403)
+"""A registry's codes of what it does not have: subject, version, schema. 404 alone says that no registry is there."""
+_MISSING_SECONDS = 30.0
+"""A registry may be behind the one that a schema was registered with."""
+_BUSY = (408, 429)
+_SERVER_ERRORS = 500
+_MOST_SHOWN = 200
+_MOST_TOLD = 1000
+"""Numbers of schemas may be any where payloads are not framed at all."""
 
 Decode: TypeAlias = Callable[[bytes], bytes]
-"""Of a payload without its frame; a SerializationError where it is not of the schema."""
+"""Of a payload without its frame; raises where it is not of the schema."""
+
+
+def check_registry_url(text: str) -> None:
+    """A ConfigurationError where it is no URL, nor several; it does not quote them: they may have a password."""
+    # A password may have characters that end a host.
+    if "@" in str(text):
+        raise ConfigurationError("say username and password by themselves")
+    if not all(map(_is_url, str(text).split(","))):
+        raise ConfigurationError("expected e.g. 'http://localhost:8081'")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +97,14 @@ class SchemaRegistryConfig:
     ssl_key_location: str | None = None
     ssl_key_password: str | None = None
     timeout_ms: int = 10_000
-    """How long an answer may take. A registry that is away is asked again for some 15 s; then the run fails."""
+    """How long an answer may take. A registry that is away is asked seven times, with pauses of at most 13 s together;
+    then the run fails."""
 
     def __post_init__(self) -> None:
-        for url in str(self.url).split(","):
-            parts = urlsplit(url.strip())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigurationError("SchemaRegistryConfig: url: expected e.g. 'http://localhost:8081'")
-            if parts.username or parts.password:
-                raise ConfigurationError("SchemaRegistryConfig: url: say username and password by themselves")
+        try:
+            check_registry_url(self.url)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"SchemaRegistryConfig: url: {error}") from None
         if (self.username is None) != (self.password is None):
             raise ConfigurationError("SchemaRegistryConfig: username and password belong together")
         if type(self.timeout_ms) is not int or self.timeout_ms < 1:
@@ -83,6 +116,17 @@ class SchemaRegistryConfig:
     def secrets(self) -> list[Secret]:
         """Those among the settings."""
         return [Secret(each) for each in (self.password, self.ssl_key_password) if each is not None]
+
+    def check_files(self) -> None:
+        """A ConfigurationError names a file that is not there."""
+        check_files(
+            "SchemaRegistryConfig",
+            {
+                "ssl_ca_location": self.ssl_ca_location,
+                "ssl_certificate_location": self.ssl_certificate_location,
+                "ssl_key_location": self.ssl_key_location,
+            },
+        )
 
     def client(self) -> Any:
         """A client of confluent-kafka's."""
@@ -106,16 +150,31 @@ class SchemaRegistryConfig:
         )
 
 
+class _NotInRegistryError(SerializationError):
+    """The registry has no such schema, or none yet."""
+
+
 class PayloadDecoder:
     """JSON of framed payloads, many at a time; None of those that are not of the schema they name.
 
-    A schema is asked for once. Why payloads are refused is logged, once for each schema.
+    A schema is asked for once; one that the registry does not have, again after a while. Why payloads are refused is
+    logged, once for each schema. A registry that does not answer is a KafkaError; nothing else that a schema or a
+    payload leads to is an error.
     """
 
-    def __init__(self, decoder_of: Callable[[int], Decode], schemas: _Schemas | None = None) -> None:
+    def __init__(
+        self,
+        decoder_of: Callable[[int], Decode],
+        schemas: _Schemas | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._decoder_of = decoder_of
         self._schemas = schemas
+        self._clock = clock
         self._decoders: dict[int, Decode] = {}
+        self._missing: dict[int, float] = {}
+        """When these are asked for again, the soonest first."""
         self._told: set[int | None] = set()
 
     def __call__(self, payloads: list[bytes]) -> list[bytes | None]:
@@ -133,25 +192,48 @@ class PayloadDecoder:
                 raise SerializationError("it is not framed as a Schema Registry's serializers do")
             schema = int.from_bytes(payload[1:_HEADER_BYTES])
             return self._decoder(schema)(payload[_HEADER_BYTES:])
-        except SerializationError as error:
-            if schema not in self._told:
-                self._told.add(schema)
-                where = "a payload" if schema is None else f"a payload of schema {schema}"
-                _LOG.warning("%s cannot be decoded: %s", where, error)
+        except KafkaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - decoders raise whatever the bytes lead to
+            self._tell(schema, error)
             return None
+
+    def _tell(self, schema: int | None, error: Exception) -> None:
+        if schema in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(schema)
+        where = "a payload" if schema is None else f"a payload of schema {schema}"
+        _LOG.warning("%s cannot be decoded: %s", where, _described(error))
 
     def _decoder(self, schema: int) -> Decode:
         decoder = self._decoders.get(schema)
         if decoder is None:
+            self._check_missing(schema)
             try:
                 decoder = self._decoder_of(schema)
-            except SerializationError as error:
-                decoder = _refusing(str(error))
-            self._decoders[schema] = decoder
+            except _NotInRegistryError:
+                self._missing[schema] = self._clock() + _MISSING_SECONDS
+                raise
+            except KafkaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - so do schemas
+                decoder = _refusing(f"its schema cannot be used: {_described(error)}")
+            # Without a registry any number may come, and costs nothing.
+            if self._schemas is not None:
+                self._decoders[schema] = decoder
         return decoder
 
+    def _check_missing(self, schema: int) -> None:
+        now = self._clock()
+        while self._missing and self._missing[soonest := next(iter(self._missing))] <= now:
+            del self._missing[soonest]
+        if schema in self._missing:
+            raise _NotInRegistryError(
+                f"the Schema Registry had no schema {schema}, or not all that it refers to"
+            )
 
-def payload_decoder(config: KafkaConfig) -> PayloadDecoder | None:
+
+def payload_decoder(config: KafkaConfig, *, clock: Callable[[], float] = monotonic) -> PayloadDecoder | None:
     """What makes JSON of payloads as a source reads them; None where they are JSON."""
     if config.format == "protobuf":
         message = ProtobufMessage(str(config.protobuf_descriptors), str(config.protobuf_message))
@@ -164,7 +246,7 @@ def payload_decoder(config: KafkaConfig) -> PayloadDecoder | None:
         return None
     schemas = _Schemas(config.schema_registry)
     decoder_of = _avro_decoder if config.format == "avro" else _json_decoder
-    return PayloadDecoder(decoder_of(schemas), schemas)
+    return PayloadDecoder(decoder_of(schemas), schemas, clock=clock)
 
 
 class _Schemas:
@@ -205,75 +287,44 @@ class _Schemas:
         try:
             return ask()
         except self._error as error:
-            if error.http_status_code == _NOT_FOUND:
-                raise SerializationError(f"the Schema Registry has no {what}") from None
-            raise self._failure(what, error) from None
+            if error.error_code in _NOT_FOUND:
+                raise _NotInRegistryError(f"the Schema Registry has no {what}") from None
+            status = error.http_status_code
+            raise self._failure(what, error, retriable=status in _BUSY or status >= _SERVER_ERRORS) from None
         except Exception as error:  # noqa: BLE001 - whatever its HTTP client raises
-            raise self._failure(what, error) from None
+            raise self._failure(what, error, retriable=True) from None
 
-    def _failure(self, what: str, error: Exception) -> KafkaError:
-        failure = KafkaError(f"Schema Registry {self._url}: {what}: {str(error) or type(error).__name__}")
-        failure.retriable = True
+    def _failure(self, what: str, error: Exception, *, retriable: bool) -> KafkaError:
+        why = _one_line(str(error)) or type(error).__name__
+        failure = KafkaError(f"Schema Registry {self._url}: {what}: {why}")
+        failure.retriable = retriable
         return failure
 
 
 def _avro_decoder(schemas: _Schemas) -> Callable[[int], Decode]:
-    fastavro = needs("fastavro", _EXTRA)
+    needs("fastavro", _EXTRA)
 
     def decoder_of(number: int) -> Decode:
         schema = schemas.by_id(number)
-        named: dict[str, Any] = {}
-        try:
-            for _, referred in schemas.referred(schema):
-                fastavro.parse_schema(json.loads(referred.schema_str), named_schemas=named)
-            parsed = fastavro.parse_schema(json.loads(schema.schema_str), named_schemas=named)
-        except (ValueError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
-            raise SerializationError(f"no Avro schema: {error}") from None
-
-        def decode(payload: bytes) -> bytes:
-            stream = io.BytesIO(payload)
-            try:
-                record = fastavro.schemaless_reader(stream, parsed, None)
-            except Exception as error:  # noqa: BLE001 - fastavro raises whatever the bytes lead to
-                raise SerializationError(f"{type(error).__name__}: {error}") from None
-            if stream.tell() != len(payload):
-                raise SerializationError(f"{len(payload) - stream.tell()} bytes are left over")
-            return _json_text(record)
-
-        return decode
+        referred = [each.schema_str for _, each in schemas.referred(schema)]
+        read = avro_reader(schema.schema_str, referred)
+        return lambda payload: _json_text(read(payload))
 
     return decoder_of
 
 
 def _json_decoder(schemas: _Schemas) -> Callable[[int], Decode]:
-    jsonschema = needs("jsonschema", _EXTRA)
-    referencing = needs("referencing", _EXTRA)
+    needs("jsonschema", _EXTRA)
+    needs("referencing", _EXTRA)
 
     def decoder_of(number: int) -> Decode:
         schema = schemas.by_id(number)
-        try:
-            contents = json.loads(schema.schema_str)
-            referred = [(name, json.loads(each.schema_str)) for name, each in schemas.referred(schema)]
-            kind = jsonschema.validators.validator_for(contents)
-            kind.check_schema(contents)
-        except (ValueError, jsonschema.SchemaError) as error:
-            raise SerializationError(f"no JSON Schema: {error}") from None
-        specification = referencing.jsonschema.specification_with(
-            kind.META_SCHEMA.get("$schema", ""), default=referencing.jsonschema.DRAFT202012
+        check = json_checker(
+            schema.schema_str, {name: each.schema_str for name, each in schemas.referred(schema)}
         )
-        # With a registry of its own nothing is looked up in the network.
-        registry = referencing.Registry().with_resources(
-            (name, specification.create_resource(each)) for name, each in referred
-        )
-        validator = kind(contents, registry=registry)
 
         def decode(payload: bytes) -> bytes:
-            try:
-                fault = next(validator.iter_errors(json.loads(payload)), None)
-            except (ValueError, RecursionError, referencing.exceptions.Unresolvable) as error:
-                raise SerializationError(str(error)) from None
-            if fault is not None:
-                raise SerializationError(f"{fault.json_path}: not as the schema says")
+            check(payload)
             return payload
 
         return decode
@@ -286,6 +337,21 @@ def _refusing(why: str) -> Decode:
         raise SerializationError(why)
 
     return decode
+
+
+def _described(error: Exception) -> str:
+    text = _one_line(str(error))
+    return text if isinstance(error, SerializationError) else f"{type(error).__name__}: {text}"
+
+
+def _one_line(text: str) -> str:
+    """A text that may have all of a payload in it, as a log takes it."""
+    start = "".join(each if each.isprintable() else " " for each in text[: _MOST_SHOWN + 1])
+    return (
+        " ".join(start.split())
+        if len(start) <= _MOST_SHOWN
+        else f"{' '.join(start.split())[: _MOST_SHOWN - 1]}…"
+    )
 
 
 def _json_text(value: Any) -> bytes:

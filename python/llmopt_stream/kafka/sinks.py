@@ -13,7 +13,7 @@ from llmopt_stream.secrets import Redaction
 from llmopt_stream.sinks import Batch, Sink
 from llmopt_stream.watermarks import plain_json
 
-from .config import KafkaConfig, KafkaProducerConfig
+from .config import KafkaProducerConfig
 from .logs import pass_on_log
 from .source import KafkaSource
 
@@ -38,6 +38,10 @@ class _KafkaSink(Sink):
         self._pipeline = ""
         self._producer: _core.KafkaProducer | None = None
         self._counts: dict[str, int] = {}
+
+    def check_settings(self) -> None:
+        if self._config is not None:
+            self._config.check_files()
 
     def prepare(self, plan: Plan) -> None:
         self._pipeline = plan.name
@@ -130,8 +134,8 @@ class KafkaAggregationSink(_KafkaSink):
             headers = [("pane", pane.timing.encode()), ("revision", str(pane.index).encode())]
         self._send(
             self._topic,
-            json.dumps(plain_json(key), separators=(",", ":"), ensure_ascii=False).encode() if key else None,
-            result.to_json().encode(),
+            _utf8(json.dumps(plain_json(key), separators=(",", ":"), ensure_ascii=False)) if key else None,
+            _utf8(result.to_json()),
             [*headers, *self._headers(getattr(result, "branch", ""))],
         )
 
@@ -168,7 +172,7 @@ class DeadLetterSink(_KafkaSink):
             sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
             config = next(
                 (each._config for each in sinks),
-                None if not sources else _producer_like(sources[0].config),
+                None if not sources else sources[0].config.producer_like(),
             )
         if config is None:
             raise ConfigurationError(
@@ -196,14 +200,14 @@ class DeadLetterSink(_KafkaSink):
         source: KafkaRecord | None = getattr(event, "source", None)
         reason = self._redaction(getattr(event, "reason", type(event).__name__))
         headers: list[Header] = [
-            ("dead_letter.reason", reason.encode()),
+            ("dead_letter.reason", _utf8(reason)),
             ("dead_letter.pipeline", self._pipeline.encode()),
         ]
         position = getattr(event, "position", None)
         if position is not None:
             headers.append(("dead_letter.position", str(position).encode()))
         if source is None:
-            self._send(self._topic, None, event.to_json().encode(), headers)
+            self._send(self._topic, None, _utf8(event.to_json()), headers)
             return
         headers += [
             ("dead_letter.topic", source.topic.encode()),
@@ -218,17 +222,6 @@ class DeadLetterSink(_KafkaSink):
         return f"DeadLetterSink({self._topic})"
 
 
-def _producer_like(config: KafkaConfig) -> KafkaProducerConfig:
-    """To the same brokers, as the same user."""
-    return KafkaProducerConfig(
-        bootstrap_servers=config.bootstrap_servers,
-        security_protocol=config.security_protocol,
-        sasl_mechanism=config.sasl_mechanism,
-        sasl_username=config.sasl_username,
-        sasl_password=config.sasl_password,
-        sasl_token=config.sasl_token,
-        ssl_ca_location=config.ssl_ca_location,
-        ssl_certificate_location=config.ssl_certificate_location,
-        ssl_key_location=config.ssl_key_location,
-        ssl_key_password=config.ssl_key_password,
-    )
+def _utf8(text: str) -> bytes:
+    """Lone surrogates, which are in texts of users, as JSON escapes them."""
+    return text.encode(errors="backslashreplace")

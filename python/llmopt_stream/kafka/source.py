@@ -39,6 +39,9 @@ class KafkaSource(Source):
         self._payloads: PayloadDecoder | None = None
         self._counts: dict[str, Any] = {}
 
+    def check_settings(self) -> None:
+        self.config.check_files()
+
     def open(self, intake: Intake) -> Step:
         self.close()
         self._payloads = payload_decoder(self.config)
