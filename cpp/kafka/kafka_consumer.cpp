@@ -171,13 +171,13 @@ void KafkaConsumer::on_rebalance(rd_kafka_resp_err_t event, rd_kafka_topic_parti
         failure_ = KafkaFailure(error.what(), rd_kafka_err2name(RD_KAFKA_RESP_ERR__FAIL), false);
     }
     if (failure_) {
-        rd_kafka_assign(handle(), nullptr);
+        fetch_nothing_of(event, *partitions);
     }
 }
 
 void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
     if (closing_) {
-        rd_kafka_assign(handle(), nullptr);
+        fetch_nothing_of(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, *partitions);
         return;
     }
     ++counts_.rebalances;
@@ -217,6 +217,19 @@ void KafkaConsumer::fetch(const rd_kafka_topic_partition_list_t* partitions) {
         }
     } else if (const rd_kafka_resp_err_t error = rd_kafka_assign(handle(), partitions)) {
         throw kafka_failure("assign partitions of " + brokers(), error);
+    }
+}
+
+void KafkaConsumer::fetch_nothing_of(rd_kafka_resp_err_t event,
+                                     const rd_kafka_topic_partition_list_t& partitions) {
+    // librdkafka waits for one of these calls, of the kind that the group's protocol has.
+    if (!is_cooperative()) {
+        rd_kafka_assign(handle(), nullptr);
+    } else if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        const List none = empty_list();
+        const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_assign(handle(), none.get()));
+    } else {
+        const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
     }
 }
 
@@ -295,11 +308,7 @@ void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
     if (pending_ != nullptr && !partition_of(*pending_)->fetching) {
         pending_.reset();
     }
-    if (is_cooperative()) {
-        const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
-    } else {
-        rd_kafka_assign(handle(), nullptr);
-    }
+    fetch_nothing_of(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS, partitions);
     if (uncommitted != RD_KAFKA_RESP_ERR_NO_ERROR) {
         throw kafka_failure("commit at " + brokers(), uncommitted);
     }

@@ -146,6 +146,7 @@ private:
     [[nodiscard]] std::int64_t reachable(const Partition& partition, std::int64_t wanted,
                                          std::pair<std::int64_t, std::int64_t> bounds);
     void fetch(const rd_kafka_topic_partition_list_t* partitions);
+    void fetch_nothing_of(rd_kafka_resp_err_t event, const rd_kafka_topic_partition_list_t& partitions);
     void commit(const rd_kafka_topic_partition_list_t* offsets);
     [[nodiscard]] bool is_cooperative() const;
     /// Goes on where there are records after the broker no longer has the next one.
