@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <future>
+#include <thread>
+#include <utility>
 
 namespace llmopt_stream {
 namespace {
@@ -10,11 +13,14 @@ namespace {
 constexpr std::size_t kMostLogLines = 1000;
 constexpr int kWarning = 4;
 constexpr int kError = 3;
+constexpr std::chrono::milliseconds kDestroyDeadline{10'000};
 
 }  // namespace
 
 KafkaClient::KafkaClient(KafkaRole role, const KafkaClientSettings& settings)
-    : brokers_(settings.brokers), token_(settings.token) {
+    : brokers_(settings.brokers), token_(settings.token), called_(std::make_shared<Called>()) {
+    called_->client = this;
+    called_->token = settings.token;
     KafkaHandle<rd_kafka_conf_t> conf = make_conf(role, settings.settings, settings.of_user);
     register_callbacks(role, conf.get());
     std::array<char, 512> why{};
@@ -36,14 +42,14 @@ KafkaClient::KafkaClient(KafkaRole role, const KafkaClientSettings& settings)
 }
 
 void KafkaClient::register_callbacks(KafkaRole role, rd_kafka_conf_t* conf) {
-    rd_kafka_conf_set_opaque(conf, this);
-    rd_kafka_conf_set_log_cb(conf,
-                             [](const rd_kafka_t* handle, int level, const char* facility, const char* text) {
-                                 auto* const self = static_cast<KafkaClient*>(rd_kafka_opaque(handle));
-                                 self->log(level, std::string(facility) + ": " + text);
-                             });
+    rd_kafka_conf_set_opaque(conf, called_.get());
+    rd_kafka_conf_set_log_cb(
+        conf, [](const rd_kafka_t* handle, int level, const char* facility, const char* text) {
+            static_cast<Called*>(rd_kafka_opaque(handle))->log(level, std::string(facility) + ": " + text);
+        });
+    // The others are called by whoever polls, but for the one for tokens: the client is there.
     rd_kafka_conf_set_error_cb(conf, [](rd_kafka_t*, int code, const char* reason, void* opaque) {
-        auto* const self = static_cast<KafkaClient*>(opaque);
+        auto* const self = static_cast<Called*>(opaque)->client;
         const auto error = static_cast<rd_kafka_resp_err_t>(code);
         const std::lock_guard lock(self->mutex_);
         if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || self->last_error_.empty()) {
@@ -56,32 +62,34 @@ void KafkaClient::register_callbacks(KafkaRole role, rd_kafka_conf_t* conf) {
         }
     });
     if (role == KafkaRole::kConsumer) {
-        rd_kafka_conf_set_rebalance_cb(
-            conf, [](rd_kafka_t*, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t* partitions,
-                     void* opaque) { static_cast<KafkaClient*>(opaque)->on_rebalance(event, partitions); });
+        rd_kafka_conf_set_rebalance_cb(conf, [](rd_kafka_t*, rd_kafka_resp_err_t event,
+                                                rd_kafka_topic_partition_list_t* partitions, void* opaque) {
+            static_cast<Called*>(opaque)->client->on_rebalance(event, partitions);
+        });
         rd_kafka_conf_set_offset_commit_cb(
             conf, [](rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
-                     void* opaque) { static_cast<KafkaClient*>(opaque)->on_commit(error, partitions); });
+                     void* opaque) { static_cast<Called*>(opaque)->client->on_commit(error, partitions); });
     } else {
         rd_kafka_conf_set_dr_msg_cb(conf, [](rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-            static_cast<KafkaClient*>(opaque)->on_delivery(*message);
+            static_cast<Called*>(opaque)->client->on_delivery(*message);
         });
     }
     if (token_) {
         rd_kafka_conf_enable_sasl_queue(conf, 1);
-        rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, [](rd_kafka_t*, const char*, void* opaque) {
-            static_cast<KafkaClient*>(opaque)->refresh_token();
-        });
+        rd_kafka_conf_set_oauthbearer_token_refresh_cb(
+            conf, [](rd_kafka_t* handle, const char*, void* opaque) {
+                static_cast<Called*>(opaque)->refresh_token(handle);
+            });
     }
 }
 
-void KafkaClient::refresh_token() {
+void KafkaClient::Called::refresh_token(rd_kafka_t* handle) {
     std::array<char, 256> why{};
     std::string failure;
     try {
-        const KafkaToken token = token_();
-        if (rd_kafka_oauthbearer_set_token(handle_, token.value.c_str(), token.expires_at_ms,
-                                           token.principal.c_str(), nullptr, 0, why.data(),
+        const KafkaToken said = token();
+        if (rd_kafka_oauthbearer_set_token(handle, said.value.c_str(), said.expires_at_ms,
+                                           said.principal.c_str(), nullptr, 0, why.data(),
                                            why.size()) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             return;
         }
@@ -90,15 +98,36 @@ void KafkaClient::refresh_token() {
         failure = error.what();
     }
     log(kError, "the token of SASL/OAUTHBEARER: " + failure);
-    rd_kafka_oauthbearer_set_token_failure(handle_, failure.empty() ? "no token" : failure.c_str());
+    rd_kafka_oauthbearer_set_token_failure(handle, failure.empty() ? "no token" : failure.c_str());
+}
+
+void KafkaClient::Called::log(int severity, const std::string& text) {
+    const std::lock_guard lock(mutex);
+    if (client != nullptr) {
+        client->log(severity, text);
+    }
 }
 
 void KafkaClient::destroy() noexcept {
-    if (handle_ != nullptr) {
-        // Consumers leave their group before, within a deadline.
-        rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-        handle_ = nullptr;
+    if (handle_ == nullptr) {
+        return;
     }
+    std::promise<void> done;
+    std::future<void> destroyed = done.get_future();
+    // Consumers leave their group before, within a deadline. librdkafka 2.0.2 may wait for ever for a
+    // partition whose topic is gone.
+    std::thread destroying(
+        [handle = std::exchange(handle_, nullptr), called = called_, done = std::move(done)]() mutable {
+            rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+            done.set_value();
+        });
+    if (destroyed.wait_for(kDestroyDeadline) == std::future_status::ready) {
+        destroying.join();
+        return;
+    }
+    const std::lock_guard lock(called_->mutex);
+    called_->client = nullptr;
+    destroying.detach();
 }
 
 void KafkaClient::log(int severity, const std::string& text) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -48,7 +49,7 @@ protected:
 
     [[nodiscard]] rd_kafka_t* handle() const noexcept { return handle_; }
     [[nodiscard]] const std::string& brokers() const noexcept { return brokers_; }
-    /// Idempotent. Waits for librdkafka's threads, which may wait for the token source.
+    /// Idempotent. Waits for librdkafka's threads, but not for ever: those that do not end are left behind.
     void destroy() noexcept;
     void log(int severity, const std::string& text);
 
@@ -65,11 +66,21 @@ protected:
     virtual void on_delivery(const rd_kafka_message_t& /*message*/) {}
 
 private:
+    /// What librdkafka's threads call, which may outlive the client.
+    struct Called {
+        void log(int severity, const std::string& text);
+        void refresh_token(rd_kafka_t* handle);
+
+        std::mutex mutex;
+        KafkaClient* client = nullptr;
+        KafkaTokenSource token;
+    };
+
     void register_callbacks(KafkaRole role, rd_kafka_conf_t* conf);
-    void refresh_token();
 
     std::string brokers_;
     KafkaTokenSource token_;
+    std::shared_ptr<Called> called_;
     rd_kafka_t* handle_ = nullptr;
 
     mutable std::mutex mutex_;

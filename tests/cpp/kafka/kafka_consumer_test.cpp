@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "kafka/kafka_producer.hpp"
 #include "kafka/mock_cluster.hpp"
 
@@ -156,6 +158,31 @@ TEST_F(KafkaConsumerTest, ClosingBeforeAnythingIsAssignedNeitherHangsNorCrashes)
         }
     }
     KafkaConsumer never_opened(settings());
+}
+
+TEST_F(KafkaConsumerTest, ClosingDoesNotWaitForEverForLibrdkafkasThreads) {
+    std::promise<void> asked;
+    std::promise<void> go_on;
+    std::shared_future<void> may_go_on = go_on.get_future();
+    std::promise<void> answered;
+    KafkaConsumerSettings of_token = settings();
+    of_token.client.settings.insert(of_token.client.settings.end(), {{"security.protocol", "sasl_plaintext"},
+                                                                     {"sasl.mechanism", "OAUTHBEARER"}});
+    of_token.client.token = [&, first = true]() mutable -> KafkaToken {
+        if (std::exchange(first, false)) {
+            asked.set_value();
+            may_go_on.wait();
+            answered.set_value();
+        }
+        throw std::runtime_error("no token");
+    };
+    {
+        KafkaConsumer consumer(of_token);
+        asked.get_future().wait();
+        consumer.close();
+    }
+    go_on.set_value();
+    answered.get_future().wait();
 }
 
 TEST_F(KafkaConsumerTest, ABoundedReadEndsWhereThePartitionsEndedWhenItBegan) {

@@ -122,6 +122,7 @@ def test_who_starts_at_the_end_does_not_skip_what_comes_between_two_runs(kafka: 
     assert second.ids == list(range(10, 60))
 
 
+@pytest.mark.timeout(240)
 def test_a_run_that_is_to_stop_does_not_wait_for_brokers_that_are_away(
     kafka: KafkaCluster, tmp_path: Path
 ) -> None:
@@ -130,7 +131,9 @@ def test_a_run_that_is_to_stop_does_not_wait_for_brokers_that_are_away(
     try:
         topic, results = own.topic(), own.topic()
         own.send(topic, numbered(range(10)))
-        config = ls.KafkaConfig(bootstrap_servers=own.bootstrap, group_id=topic, topics=[topic])
+        config = ls.KafkaConfig(
+            bootstrap_servers=own.bootstrap, group_id=topic, topics=[topic], session_timeout_ms=6_000
+        )
         away = threading.Event()
 
         class KillingBroker(ls.CollectSink):
