@@ -10,7 +10,7 @@ from typing import Any
 import llmopt_stream as ls
 import pytest
 from llmopt_stream import _core
-from llmopt_stream import builder as builder_module
+from llmopt_stream import run_options as options_module
 from llmopt_stream.executor import executor_of
 from llmopt_stream.plan import DEFAULT_WATERMARK
 
@@ -184,7 +184,7 @@ def test_a_key_makes_room_when_the_watermark_is_beyond_its_horizon() -> None:
 def test_state_that_cannot_leave_memory_and_exceeds_the_limit_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(builder_module, "LEAST_MEMORY", 0)
+    monkeypatch.setattr(options_module, "LEAST_MEMORY", 0)
     builder = ls.create_pipeline().key_by("key").with_session_window("1h").aggregate("value", ["p95"])
     builder = builder.with_source(ls.IterableSource(_events(1, 3_000))).with_state_backend(
         ls.MemoryStateBackend()
