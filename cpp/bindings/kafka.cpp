@@ -1,7 +1,6 @@
 #include "bindings/kafka.hpp"
 
 #include <chrono>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/results.hpp"
+#include "kafka/kafka_headers.hpp"
 #include "kafka/kafka_producer.hpp"
 
 namespace llmopt_stream::bindings {
@@ -132,19 +132,12 @@ py::object record(const BoundConsumer& self, std::size_t input_index) {
     rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     const std::int64_t time = rd_kafka_message_timestamp(message, &kind);
     py::list headers;
-    rd_kafka_headers_t* all = nullptr;
-    if (rd_kafka_message_headers(message, &all) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const char* name = nullptr;
-        const void* value = nullptr;
-        std::size_t size = 0;
-        for (std::size_t at = 0;
-             rd_kafka_header_get_all(all, at, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++at) {
-            // Names may be any bytes, and go back as they came.
-            const auto text = py::reinterpret_steal<py::str>(
-                PyUnicode_DecodeUTF8(name, static_cast<py::ssize_t>(std::strlen(name)), "surrogateescape"));
-            headers.append(py::make_tuple(text, bytes_of(value, size)));
-        }
-    }
+    for_each_header(*message, [&](std::string_view name, std::optional<std::string_view> value) {
+        // Names may be any bytes, and go back as they came.
+        const auto text = py::reinterpret_steal<py::str>(
+            PyUnicode_DecodeUTF8(name.data(), static_cast<py::ssize_t>(name.size()), "surrogateescape"));
+        headers.append(py::make_tuple(text, value ? py::object(py::bytes(*value)) : py::none()));
+    });
     return py::make_tuple(rd_kafka_topic_name(message->rkt), message->partition, message->offset,
                           kind == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? std::nullopt : std::optional(time),
                           bytes_of(message->key, message->key_len), std::move(headers),

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "kafka/kafka_headers.hpp"
 #include "sink/json_text.hpp"
 
 namespace llmopt_stream {
@@ -36,25 +37,21 @@ std::string CloudEventHeaders::structured(const rd_kafka_message_t& message) {
         return {};
     }
     std::string json = "{";
-    const char* name = nullptr;
-    const void* value = nullptr;
-    for (std::size_t at = 0;
-         rd_kafka_header_get_all(headers, at, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++at) {
-        std::string_view attribute(name);
+    for_each_header(message, [&](std::string_view attribute, std::optional<std::string_view> value) {
         if (attribute == "content-type") {
             attribute = "datacontenttype";
         } else if (attribute.starts_with(kPrefix)) {
             attribute.remove_prefix(kPrefix.size());
         } else {
-            continue;
+            return;
         }
-        if (value != nullptr && attribute != "data") {
+        if (value && attribute != "data") {
             json_text::append_string(json, attribute);
             json += ':';
-            json_text::append_string(json, {static_cast<const char*>(value), size});
+            json_text::append_string(json, *value);
             json += ',';
         }
-    }
+    });
     json += "\"data\":";
     json += payload;
     return json += '}';

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kDestroyDeadline{10'000};
 }  // namespace
 
 KafkaClient::KafkaClient(KafkaRole role, const KafkaClientSettings& settings)
-    : brokers_(settings.brokers), token_(settings.token), called_(std::make_shared<Called>()) {
+    : brokers_(settings.brokers), called_(std::make_shared<Called>()) {
     called_->client = this;
     called_->token = settings.token;
     KafkaHandle<rd_kafka_conf_t> conf = make_conf(role, settings.settings, settings.of_user);
@@ -30,7 +30,7 @@ KafkaClient::KafkaClient(KafkaRole role, const KafkaClientSettings& settings)
         throw Error(ErrorKind::kConfiguration, "Kafka settings: " + std::string(why.data()));
     }
     static_cast<void>(conf.release());  // the handle has it now
-    if (token_) {
+    if (settings.token) {
         // On a thread of librdkafka's own: a pipeline that is busy for long stays connected.
         const KafkaHandle<rd_kafka_error_t> error(rd_kafka_sasl_background_callbacks_enable(handle_));
         if (error != nullptr) {
@@ -56,7 +56,7 @@ void KafkaClient::register_callbacks(KafkaRole role, rd_kafka_conf_t* conf) {
             self->last_error_ = std::string(reason) + " (" + rd_kafka_err2name(error) + ")";
         }
         // The next token may be right.
-        const bool refused = error == RD_KAFKA_RESP_ERR__AUTHENTICATION && !self->token_;
+        const bool refused = error == RD_KAFKA_RESP_ERR__AUTHENTICATION && !self->called_->token;
         if (refused || error == RD_KAFKA_RESP_ERR__FATAL || error == RD_KAFKA_RESP_ERR__FENCED) {
             self->hopeless_ = kafka_failure("Kafka " + self->brokers_, error, reason);
         }
@@ -74,7 +74,7 @@ void KafkaClient::register_callbacks(KafkaRole role, rd_kafka_conf_t* conf) {
             static_cast<Called*>(opaque)->client->on_delivery(*message);
         });
     }
-    if (token_) {
+    if (called_->token) {
         rd_kafka_conf_enable_sasl_queue(conf, 1);
         rd_kafka_conf_set_oauthbearer_token_refresh_cb(
             conf, [](rd_kafka_t* handle, const char*, void* opaque) {

@@ -80,7 +80,6 @@ private:
     void register_callbacks(KafkaRole role, rd_kafka_conf_t* conf);
 
     std::string brokers_;
-    KafkaTokenSource token_;
     std::shared_ptr<Called> called_;
     rd_kafka_t* handle_ = nullptr;
 

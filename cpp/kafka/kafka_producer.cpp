@@ -3,6 +3,7 @@
 #include <array>
 #include <thread>
 
+#include "kafka/kafka_headers.hpp"
 #include "sink/pane_export.hpp"
 #include "sink/pane_json.hpp"
 
@@ -19,19 +20,9 @@ constexpr std::uint64_t kSentPerPoll = 64;
 
 std::vector<KafkaHeader> headers_of(const rd_kafka_message_t& message) {
     std::vector<KafkaHeader> headers;
-    rd_kafka_headers_t* all = nullptr;
-    if (rd_kafka_message_headers(&message, &all) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return headers;
-    }
-    const char* name = nullptr;
-    const void* value = nullptr;
-    std::size_t size = 0;
-    for (std::size_t at = 0;
-         rd_kafka_header_get_all(all, at, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++at) {
-        headers.emplace_back(name, value == nullptr
-                                       ? std::nullopt
-                                       : std::optional(std::string(static_cast<const char*>(value), size)));
-    }
+    for_each_header(message, [&](std::string_view name, std::optional<std::string_view> value) {
+        headers.emplace_back(name, value ? std::optional<std::string>(*value) : std::nullopt);
+    });
     return headers;
 }
 

@@ -290,24 +290,30 @@ def test_nobody_at_the_address_is_an_error_that_names_it() -> None:
 
 
 def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Path) -> None:
+    connection: dict[str, Any] = {
+        "bootstrap_servers": "broker:9093",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": "user",
+        "sasl_password": CANARY,
+        "ssl_ca_location": "ca.pem",
+        "ssl_certificate_location": "cert.pem",
+        "ssl_key_location": "key.pem",
+        "ssl_key_password": CANARY,
+        "insecure": True,
+        "startup_timeout_ms": 5,
+    }
+    identity = {
+        "client.id": "me",
+        "ssl.key.pem": CANARY,
+        "ssl.keystore.location": "keys.p12",
+        "ssl.keystore.password": CANARY,
+    }
     with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
         source = ls.KafkaConfig(
-            bootstrap_servers="broker:9093",
-            security_protocol="SASL_SSL",
-            sasl_mechanism="SCRAM-SHA-512",
-            sasl_username="user",
-            sasl_password=CANARY,
-            ssl_ca_location="ca.pem",
-            ssl_certificate_location="cert.pem",
-            ssl_key_location="key.pem",
-            ssl_key_password=CANARY,
-            insecure=True,
-            startup_timeout_ms=5,
+            **connection,
             properties={
-                "client.id": "me",
-                "ssl.key.pem": CANARY,
-                "ssl.keystore.location": "keys.p12",
-                "ssl.keystore.password": CANARY,
+                **identity,
                 "fetch.min.bytes": 100,
                 "max.poll.interval.ms": 600_000,
             },
@@ -317,22 +323,9 @@ def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Pat
         like = source.producer_like()
     with pytest.warns(ls.ProcessorWarning, match="insecure=True"):
         assert like == ls.KafkaProducerConfig(
-            bootstrap_servers="broker:9093",
-            security_protocol="SASL_SSL",
-            sasl_mechanism="SCRAM-SHA-512",
-            sasl_username="user",
-            sasl_password=CANARY,
-            ssl_ca_location="ca.pem",
-            ssl_certificate_location="cert.pem",
-            ssl_key_location="key.pem",
-            ssl_key_password=CANARY,
-            insecure=True,
-            startup_timeout_ms=5,
+            **connection,
             properties={
-                "client.id": "me",
-                "ssl.key.pem": CANARY,
-                "ssl.keystore.location": "keys.p12",
-                "ssl.keystore.password": CANARY,
+                **identity,
             },
         )
     assert dict(like.client({}, Redaction())["properties"])["ssl.key.pem"] == CANARY
