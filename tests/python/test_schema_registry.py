@@ -19,7 +19,7 @@ import llmopt_stream as ls
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmopt_stream.kafka.schema_registry import PayloadDecoder, payload_decoder
+from llmopt_stream.kafka.payloads import PayloadDecoder, payload_decoder
 
 fastavro = pytest.importorskip("fastavro")
 pytest.importorskip("confluent_kafka.schema_registry")

@@ -21,12 +21,14 @@ from llmopt_stream.secrets import Redaction, Secret, is_secret_name
 from llmopt_stream.units import Time, time_micros
 
 from .files import check_files
-from .schema_registry import REGISTRY_FORMATS, SchemaRegistryConfig
+from .schema_registry import SchemaRegistryConfig
 
 __all__ = ["KafkaConfig", "KafkaProducerConfig"]
 
 TokenSource: TypeAlias = Callable[[], "str | tuple[str, float]"] | str | os.PathLike[str]
 
+_REGISTRY_FORMATS = ("avro", "json_schema")
+"""The formats that need the registry: Protobuf is decoded with descriptors of the reader's own."""
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _MOST_RETRIES = 2**31 - 1
@@ -299,9 +301,9 @@ class KafkaConfig(_Connection):
             self.schema_registry.check_files()
 
     def _check_format(self) -> None:
-        _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents", "protobuf", *REGISTRY_FORMATS))
+        _one_of("KafkaConfig", "format", self.format, ("json", "cloudevents", "protobuf", *_REGISTRY_FORMATS))
         needed = {
-            "schema_registry": self.format in REGISTRY_FORMATS,
+            "schema_registry": self.format in _REGISTRY_FORMATS,
             "protobuf_descriptors": self.format == "protobuf",
             "protobuf_message": self.format == "protobuf",
         }

@@ -11,7 +11,7 @@ from llmopt_stream.sources import Source
 
 from .config import KafkaConfig
 from .logs import pass_on_log
-from .schema_registry import PayloadDecoder, payload_decoder
+from .payloads import PayloadDecoder, payload_decoder
 
 if TYPE_CHECKING:
     from llmopt_stream.intake import Intake
