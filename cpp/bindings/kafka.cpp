@@ -209,12 +209,17 @@ void bind_consumer(py::module_& module) {
                          const std::string& reset, bool until_end, bool cloud_events, bool auto_commit,
                          const std::string& grouping, py::object payloads, std::int64_t patience_ms,
                          std::int64_t max_poll_interval_ms) {
-                 return std::make_unique<BoundConsumer>(KafkaConsumerSettings{
-                     client_settings(std::move(settings), std::move(properties), std::move(brokers),
-                                     std::move(token)),
-                     std::move(topics), start_of(start), reset_of(reset), until_end, cloud_events,
-                     auto_commit, grouping_of(grouping), payload_decoder(std::move(payloads)),
-                     milliseconds(patience_ms), milliseconds(max_poll_interval_ms)});
+                 return std::make_unique<BoundConsumer>(
+                     KafkaConsumerSettings{client_settings(std::move(settings), std::move(properties),
+                                                           std::move(brokers), std::move(token)),
+                                           std::move(topics),
+                                           {start_of(start), reset_of(reset), milliseconds(patience_ms)},
+                                           until_end,
+                                           cloud_events,
+                                           auto_commit,
+                                           grouping_of(grouping),
+                                           payload_decoder(std::move(payloads)),
+                                           milliseconds(max_poll_interval_ms)});
              }),
              py::kw_only(), py::arg("settings"), py::arg("properties"), py::arg("brokers"), py::arg("token"),
              py::arg("topics"), py::arg("start"), py::arg("reset"), py::arg("until_end"),

@@ -11,7 +11,6 @@ namespace llmopt_stream {
 namespace {
 
 constexpr std::size_t kMostLogLines = 1000;
-constexpr int kWarning = 4;
 constexpr int kError = 3;
 constexpr std::chrono::milliseconds kDestroyDeadline{10'000};
 
@@ -136,7 +135,7 @@ void KafkaClient::log(int severity, const std::string& text) {
     if (log_.size() > kMostLogLines) {
         log_.pop_front();
     }
-    if (severity <= kWarning && last_error_.empty()) {
+    if (severity <= kLogWarning && last_error_.empty()) {
         last_error_ = text;
     }
 }

@@ -16,6 +16,9 @@
 
 namespace llmopt_stream {
 
+/// A severity of syslog's.
+inline constexpr int kLogWarning = 4;
+
 /// A token of SASL/OAUTHBEARER.
 struct KafkaToken {
     std::string value;

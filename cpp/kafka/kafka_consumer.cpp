@@ -15,8 +15,6 @@ constexpr milliseconds kNoWait{0};
 constexpr milliseconds kCloseDeadline{10'000};
 constexpr milliseconds kCommitDeadline{5'000};
 constexpr milliseconds kNewTopicDelay{2'000};
-constexpr int kRequestMs = 5'000;
-constexpr int kWarning = 4;
 
 // The cooperative protocol commits wrong offsets before.
 constexpr int kSoundCooperativeVersion = 0x020A0000;
@@ -31,14 +29,6 @@ KafkaClientSettings of_consumer(KafkaClientSettings client) {
     const KafkaProperties of_messages = KafkaMessages::settings();
     client.settings.insert(client.settings.end(), of_messages.begin(), of_messages.end());
     return client;
-}
-
-std::string name_of(const std::string& topic, std::int32_t partition) {
-    return topic + "[" + std::to_string(partition) + "]";
-}
-
-KafkaHandle<rd_kafka_topic_partition_list_t> empty_list() {
-    return KafkaHandle<rd_kafka_topic_partition_list_t>(rd_kafka_topic_partition_list_new(8));
 }
 
 /// Errors that the client overcomes by itself.
@@ -76,6 +66,8 @@ void KafkaConsumer::open() {
         throw kafka_failure("Kafka " + brokers(), error);
     }
     messages_.open(handle());
+    starts_.emplace(handle(), brokers(), settings_.starts,
+                    [this](const std::string& text) { log(kLogWarning, text); });
     polled_at_ = Clock::now();
     if (settings_.until_end) {
         const auto topics = matching(existing);
@@ -86,7 +78,7 @@ void KafkaConsumer::open() {
         assign_until_end(topics);
         return;
     }
-    const List topics = empty_list();
+    const KafkaPartitionList topics = empty_partition_list();
     for (const std::string& topic : settings_.topics) {
         rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
     }
@@ -99,9 +91,9 @@ void KafkaConsumer::open() {
 
 std::vector<std::pair<std::string, std::int32_t>> KafkaConsumer::topics_existing() {
     // A broker that has just started may not have heard of all topics yet.
-    const Clock::time_point until = Clock::now() + std::min(settings_.patience, kNewTopicDelay);
+    const Clock::time_point until = Clock::now() + std::min(settings_.starts.patience, kNewTopicDelay);
     while (true) {
-        auto existing = KafkaClient::topics(settings_.patience);
+        auto existing = KafkaClient::topics(settings_.starts.patience);
         const auto missing =
             std::find_if(settings_.topics.begin(), settings_.topics.end(), [&](const std::string& name) {
                 return !name.starts_with('^') &&
@@ -131,20 +123,20 @@ std::vector<std::pair<std::string, std::int32_t>> KafkaConsumer::matching(
 }
 
 void KafkaConsumer::assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing) {
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     for (const auto& [topic, partitions] : existing) {
         for (std::int32_t partition = 0; partition < partitions; ++partition) {
             rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
         }
     }
     counts_.rebalances = 1;
-    static_cast<void>(look_up_starts(list.get()));
-    const List unfinished = empty_list();
+    static_cast<void>(starts_->look_up(list.get(), partitions_, true));
+    const KafkaPartitionList unfinished = empty_partition_list();
     for (int at = 0; at < list->cnt; ++at) {
         Partition& partition = partitions_(list->elems[at].topic, list->elems[at].partition);
         partition.assigned = partition.fetching = partition.known = true;
         partition.next = list->elems[at].offset;
-        partition.end = bounds_of(partition).second;
+        partition.end = starts_->bounds_of(partition).end;
         if (!partition.finished()) {
             rd_kafka_topic_partition_list_add(unfinished.get(), partition.topic.c_str(), partition.index)
                 ->offset = partition.next;
@@ -181,7 +173,8 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         return;
     }
     ++counts_.rebalances;
-    const List without_commit = look_up_starts(partitions);
+    const bool is_first = counts_.rebalances == 1;
+    const KafkaPartitionList without_commit = starts_->look_up(partitions, partitions_, is_first);
     partitions_.for_each_assigned([](Partition& each) { each.assigned = each.fetching; });
     for (int at = 0; at < partitions->cnt; ++at) {
         Partition& partition = partitions_(partitions->elems[at].topic, partitions->elems[at].partition);
@@ -189,7 +182,7 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         partition.at_end = false;
         partition.next = partition.committed = partitions->elems[at].offset;
     }
-    if (counts_.rebalances == 1) {
+    if (is_first) {
         partitions_.leave_to_others();
     }
     partitions_changed_ = true;
@@ -197,8 +190,10 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
         refuse_part_of_topics();
     }
     fetch(partitions);
-    // Of who has nothing to commit, the next one starts where this one does.
-    commit(without_commit.get());
+    if (!settings_.auto_commit) {
+        // Of who has nothing to commit, the next one starts where this one does.
+        commit(without_commit.get());
+    }
     // A pause may outlast a revocation, during which next() had nothing to resume, or not outlast an
     // assignment.
     set_paused(paused_);
@@ -226,7 +221,7 @@ void KafkaConsumer::fetch_nothing_of(rd_kafka_resp_err_t event,
     if (!is_cooperative()) {
         rd_kafka_assign(handle(), nullptr);
     } else if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        const List none = empty_list();
+        const KafkaPartitionList none = empty_partition_list();
         const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_assign(handle(), none.get()));
     } else {
         const KafkaHandle<rd_kafka_error_t> ignored(rd_kafka_incremental_unassign(handle(), &partitions));
@@ -234,13 +229,13 @@ void KafkaConsumer::fetch_nothing_of(rd_kafka_resp_err_t event,
 }
 
 void KafkaConsumer::recover(Partition& partition) {
-    const std::pair<std::int64_t, std::int64_t> bounds = bounds_of(partition);
-    partition.next = reachable(partition, partition.next, bounds);
+    const KafkaStarts::Bounds bounds = starts_->bounds_of(partition);
+    partition.next = starts_->reachable(partition, partition.next, bounds);
     if (settings_.until_end) {
-        partition.end = std::min(partition.end, bounds.second);
+        partition.end = std::min(partition.end, bounds.end);
     }
     partitions_changed_ = true;
-    const List again = empty_list();
+    const KafkaPartitionList again = empty_partition_list();
     partitions_.for_each_assigned([&](const Partition& each) {
         // What other partitions have in queues comes again with a new assignment, and is dropped then.
         if (each.fetching && !each.finished() && (!is_cooperative() || &each == &partition)) {
@@ -255,12 +250,12 @@ void KafkaConsumer::recover(Partition& partition) {
 }
 
 void KafkaConsumer::refuse_part_of_topics() {
-    for (const auto& [topic, count] : matching(KafkaClient::topics(settings_.patience))) {
+    for (const auto& [topic, count] : matching(KafkaClient::topics(settings_.starts.patience))) {
         for (std::int32_t index = 0; index < count; ++index) {
             const Partition* const partition = partitions_.find(topic.c_str(), index);
             if (partition == nullptr || !partition->fetching) {
                 throw kafka_failure(
-                    name_of(topic, index) + " of " + brokers() +
+                    partition_name(topic, index) + " of " + brokers() +
                         " is another member's of the group; grouping=\"single\" needs all partitions",
                     RD_KAFKA_RESP_ERR__CONFLICT);
             }
@@ -281,7 +276,7 @@ void KafkaConsumer::check_key(const rd_kafka_message_t& message) {
     }
     ++counts_.split_keys;
     const std::string text =
-        name_of(rd_kafka_topic_name(message.rkt), message.partition) + " at offset " +
+        partition_name(rd_kafka_topic_name(message.rkt), message.partition) + " at offset " +
         std::to_string(message.offset) +
         (message.key == nullptr ? ": a record without a key"
                                 : ": records of its key are in another partition too") +
@@ -290,7 +285,7 @@ void KafkaConsumer::check_key(const rd_kafka_message_t& message) {
         throw kafka_failure(text, RD_KAFKA_RESP_ERR__INCONSISTENT);
     }
     if (counts_.split_keys == 1) {
-        log(kWarning, text);
+        log(kLogWarning, text);
     }
 }
 
@@ -314,114 +309,6 @@ void KafkaConsumer::revoke(const rd_kafka_topic_partition_list_t& partitions) {
     }
 }
 
-KafkaConsumer::List KafkaConsumer::look_up_starts(rd_kafka_topic_partition_list_t* partitions) {
-    List without_commit = empty_list();
-    if (partitions->cnt == 0) {
-        return without_commit;
-    }
-    rd_kafka_topic_partition_list_sort(partitions, nullptr, nullptr);
-    const Clock::time_point until = Clock::now() + settings_.patience;
-    while (const rd_kafka_resp_err_t error = rd_kafka_committed(handle(), partitions, kRequestMs)) {
-        if (!is_retriable(error) || Clock::now() >= until) {
-            throw kafka_failure("committed offsets of " + brokers(), error);
-        }
-        std::this_thread::sleep_for(milliseconds(100));
-    }
-    for (int at = 0; at < partitions->cnt; ++at) {
-        rd_kafka_topic_partition_t& each = partitions->elems[at];
-        if (each.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            throw kafka_failure("committed offset of " + name_of(each.topic, each.partition), each.err);
-        }
-        const bool starts_at_first = settings_.start.kind == KafkaStart::Kind::kEarliest ||
-                                     (settings_.start.kind == KafkaStart::Kind::kCommitted &&
-                                      settings_.reset == OffsetReset::kEarliest);
-        const bool is_committed = each.offset >= 0;
-        each.offset = start_of(partitions_(each.topic, each.partition), each.offset);
-        if (!is_committed && !starts_at_first && !settings_.auto_commit) {
-            rd_kafka_topic_partition_list_add(without_commit.get(), each.topic, each.partition)->offset =
-                each.offset;
-        }
-    }
-    return without_commit;
-}
-
-std::int64_t KafkaConsumer::start_of(Partition& partition, std::int64_t committed) {
-    const std::pair<std::int64_t, std::int64_t> bounds = bounds_of(partition);
-    if (partition.next != KafkaPartitions::kUnknown) {
-        // The first ones are where state and positions belong together. One that comes back, or from others,
-        // is not read again where it has been read, whoever had it.
-        const bool is_first = !partition.known && !partition.elsewhere;
-        return reachable(partition, is_first ? partition.next : std::max(partition.next, committed), bounds);
-    }
-    if (counts_.rebalances == 1 || committed < 0) {
-        // Later on, a partition that others have read goes on where they were.
-        switch (settings_.start.kind) {
-            case KafkaStart::Kind::kCommitted: break;
-            case KafkaStart::Kind::kEarliest: return bounds.first;
-            case KafkaStart::Kind::kLatest: return bounds.second;
-            case KafkaStart::Kind::kTime: {
-                const std::int64_t offset = offset_at(partition, settings_.start.time_ms);
-                return offset < 0 ? bounds.second : offset;
-            }
-        }
-    }
-    return reachable(partition, committed, bounds);
-}
-
-std::int64_t KafkaConsumer::reachable(const Partition& partition, std::int64_t wanted,
-                                      std::pair<std::int64_t, std::int64_t> bounds) {
-    const auto [first, end] = bounds;
-    if (wanted >= first && wanted <= end) {
-        return wanted;
-    }
-    const std::string name = name_of(partition.topic, partition.index);
-    const std::string there =
-        "there are offsets " + std::to_string(first) + " to " + std::to_string(end) + " (exclusive)";
-    if (settings_.reset == OffsetReset::kNone) {
-        throw kafka_failure(
-            name + " of " + brokers() + ": " +
-                (wanted < 0 ? "no committed offset" : "offset " + std::to_string(wanted) + " is gone") +
-                ", " + there + "; auto_offset_reset says whether to go on at \"earliest\" or \"latest\"",
-            wanted < 0 ? RD_KAFKA_RESP_ERR__NO_OFFSET : RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
-    }
-    const std::int64_t reset = settings_.reset == OffsetReset::kEarliest ? first : end;
-    if (wanted >= 0) {
-        counts_.lost_offsets += static_cast<std::uint64_t>(std::max<std::int64_t>(0, first - wanted));
-        log(kWarning, name + ": offset " + std::to_string(wanted) + " is gone, " + there + "; going on at " +
-                          std::to_string(reset));
-    }
-    return reset;
-}
-
-std::pair<std::int64_t, std::int64_t> KafkaConsumer::bounds_of(const Partition& partition) {
-    const Clock::time_point until = Clock::now() + settings_.patience;
-    while (true) {
-        std::int64_t first = 0;
-        std::int64_t end = 0;
-        const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-            handle(), partition.topic.c_str(), partition.index, &first, &end, kRequestMs);
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return {first, end};
-        }
-        if (!is_retriable(error) || Clock::now() >= until) {
-            throw kafka_failure(
-                "offsets of " + name_of(partition.topic, partition.index) + " at " + brokers(), error);
-        }
-        std::this_thread::sleep_for(milliseconds(100));
-    }
-}
-
-std::int64_t KafkaConsumer::offset_at(const Partition& partition, std::int64_t time_ms) {
-    const List list = empty_list();
-    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index)->offset = time_ms;
-    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(handle(), list.get(), kRequestMs);
-    error = error == RD_KAFKA_RESP_ERR_NO_ERROR ? list->elems[0].err : error;
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        throw kafka_failure("offset of a time in " + name_of(partition.topic, partition.index), error);
-    }
-    return list->elems[0].offset;
-}
-
 // Reading ----------------------------------------------------------------------------------------------
 
 KafkaConsumer::Partition* KafkaConsumer::partition_of(const rd_kafka_message_t& message) {
@@ -437,7 +324,7 @@ KafkaConsumer::Partition* KafkaConsumer::partition_of(const rd_kafka_message_t& 
 void KafkaConsumer::finish(Partition& partition) {
     partition.next = std::max(partition.next, partition.end);
     partitions_changed_ = true;
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index);
     rd_kafka_pause_partitions(handle(), list.get());
 }
@@ -489,13 +376,13 @@ void KafkaConsumer::refuse_event(const rd_kafka_message_t& message) {
     const std::string where =
         message.rkt == nullptr
             ? brokers()
-            : name_of(rd_kafka_topic_name(message.rkt), message.partition) + " at " + brokers();
+            : partition_name(rd_kafka_topic_name(message.rkt), message.partition) + " at " + brokers();
     const KafkaFailure failure =
         kafka_failure("read " + where, message.err, rd_kafka_message_errstr(&message));
     if (!is_passing(message.err)) {
         throw failure;
     }
-    log(kWarning, failure.what());
+    log(kLogWarning, failure.what());
 }
 
 bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records,
@@ -578,7 +465,7 @@ void KafkaConsumer::keep_alive() {
 
 void KafkaConsumer::set_paused(bool paused) {
     paused_ = paused;
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     partitions_.for_each_assigned([&](const Partition& each) {
         if (each.fetching && !each.finished()) {
             rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index);
@@ -607,7 +494,7 @@ void KafkaConsumer::store_handed_out() {
     if (!settings_.auto_commit || !subscribed_) {
         return;
     }
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     partitions_.for_each_assigned([&](const Partition& each) {
         if (each.fetching) {
             rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index)->offset = each.next;
@@ -618,7 +505,7 @@ void KafkaConsumer::store_handed_out() {
 
 void KafkaConsumer::commit(const std::vector<KafkaOffset>& offsets) {
     const std::lock_guard lock(mutex_);
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     for (const KafkaOffset& offset : offsets) {
         const Partition* const partition = partitions_.find(offset.topic.c_str(), offset.partition);
         if (partition != nullptr && partition->fetching) {
@@ -635,7 +522,7 @@ void KafkaConsumer::commit(const rd_kafka_topic_partition_list_t* offsets) {
     }
     if (const rd_kafka_resp_err_t error = rd_kafka_commit(handle(), offsets, 1)) {
         ++counts_.commit_failures;
-        log(kWarning, kafka_failure("commit at " + brokers(), error).what());
+        log(kLogWarning, kafka_failure("commit at " + brokers(), error).what());
         return;
     }
     ++commits_under_way_;
@@ -644,7 +531,7 @@ void KafkaConsumer::commit(const rd_kafka_topic_partition_list_t* offsets) {
 void KafkaConsumer::commit_and_wait() {
     const std::lock_guard lock(mutex_);
     commits_before_revoked_ = true;
-    const Clock::time_point until = Clock::now() + settings_.patience;
+    const Clock::time_point until = Clock::now() + settings_.starts.patience;
     while (true) {
         rd_kafka_resp_err_t error = commit_handed_out();
         if (failure_) {
@@ -663,7 +550,7 @@ void KafkaConsumer::commit_and_wait() {
 }
 
 rd_kafka_resp_err_t KafkaConsumer::commit_handed_out() {
-    const List list = empty_list();
+    const KafkaPartitionList list = empty_partition_list();
     bool taken_away = false;
     partitions_.for_each_assigned([&](const Partition& each) {
         if (each.next != each.committed) {
@@ -699,7 +586,7 @@ void KafkaConsumer::on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_pa
     } else {
         // The next checkpoint commits again; until then a restart would read more than it needs to.
         ++counts_.commit_failures;
-        log(kWarning, kafka_failure("commit at " + brokers(), error).what());
+        log(kLogWarning, kafka_failure("commit at " + brokers(), error).what());
     }
 }
 
@@ -707,6 +594,7 @@ KafkaConsumerCounts KafkaConsumer::counts() const {
     const std::lock_guard lock(mutex_);
     KafkaConsumerCounts counts = counts_;
     static_cast<KafkaRecordCounts&>(counts) = records_.counts();
+    counts.lost_offsets = starts_ ? starts_->lost_offsets() : 0;
     return counts;
 }
 

@@ -15,23 +15,13 @@
 #include "kafka/kafka_messages.hpp"
 #include "kafka/kafka_partitions.hpp"
 #include "kafka/kafka_records.hpp"
+#include "kafka/kafka_starts.hpp"
 #include "kafka/key_partitions.hpp"
 #include "kafka/topic_patterns.hpp"
 #include "record/batch_builder.hpp"
 #include "source/json_decoder.hpp"
 
 namespace llmopt_stream {
-
-/// Where partitions start that no position names.
-struct KafkaStart {
-    enum class Kind : std::uint8_t { kCommitted, kEarliest, kLatest, kTime };
-    Kind kind = Kind::kCommitted;
-    /// Of kTime: at the first record that is not earlier.
-    std::int64_t time_ms = 0;
-};
-
-/// Where there is no committed offset, or the broker no longer has that record.
-enum class OffsetReset : std::uint8_t { kEarliest, kLatest, kNone };
 
 /// What a group of processes makes of records whose group key is the same.
 enum class KafkaGrouping : std::uint8_t {
@@ -48,8 +38,7 @@ struct KafkaConsumerSettings {
     KafkaClientSettings client;
     /// Names, and patterns that begin with "^".
     std::vector<std::string> topics;
-    KafkaStart start;
-    OffsetReset reset = OffsetReset::kEarliest;
+    KafkaStartSettings starts;
     /// Reads up to what is there at open(), outside of the group's rebalancing.
     bool until_end = false;
     /// Puts the attributes of CloudEvents in binary mode around the payload.
@@ -59,7 +48,6 @@ struct KafkaConsumerSettings {
     KafkaGrouping grouping = KafkaGrouping::kUnchecked;
     /// Where payloads are not JSON by themselves.
     KafkaPayloadDecoder payloads = nullptr;
-    std::chrono::milliseconds patience{30'000};
     std::chrono::milliseconds max_poll_interval{300'000};
 };
 
@@ -130,29 +118,18 @@ public:
 private:
     using Message = KafkaMessageHandle;
     using Partition = KafkaPartitions::Partition;
-    using List = KafkaHandle<rd_kafka_topic_partition_list_t>;
 
     void on_rebalance(rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t* partitions) override;
     void on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* partitions) override;
 
     void assign(rd_kafka_topic_partition_list_t* partitions);
     void revoke(const rd_kafka_topic_partition_list_t& partitions);
-    /// Sets the offset of each partition of the list; returns those that the group has no offset of, unless
-    /// they start with the first record anyway.
-    [[nodiscard]] List look_up_starts(rd_kafka_topic_partition_list_t* partitions);
-    [[nodiscard]] std::int64_t start_of(Partition& partition, std::int64_t committed);
-    /// `wanted` if there is such a record or it is the next one to come; otherwise as auto_offset_reset says,
-    /// and what is lost is counted.
-    [[nodiscard]] std::int64_t reachable(const Partition& partition, std::int64_t wanted,
-                                         std::pair<std::int64_t, std::int64_t> bounds);
     void fetch(const rd_kafka_topic_partition_list_t* partitions);
     void fetch_nothing_of(rd_kafka_resp_err_t event, const rd_kafka_topic_partition_list_t& partitions);
     void commit(const rd_kafka_topic_partition_list_t* offsets);
     [[nodiscard]] bool is_cooperative() const;
     /// Goes on where there are records after the broker no longer has the next one.
     void recover(Partition& partition);
-    [[nodiscard]] std::pair<std::int64_t, std::int64_t> bounds_of(const Partition& partition);
-    [[nodiscard]] std::int64_t offset_at(const Partition& partition, std::int64_t time_ms);
     [[nodiscard]] std::vector<std::pair<std::string, std::int32_t>> topics_existing();
     void assign_until_end(const std::vector<std::pair<std::string, std::int32_t>>& existing);
     void refuse_part_of_topics();
@@ -174,6 +151,8 @@ private:
     KafkaConsumerSettings settings_;
     TopicPatterns patterns_;
     KafkaPartitions partitions_;
+    /// From open() on.
+    std::optional<KafkaStarts> starts_;
     mutable std::mutex mutex_;
 
     // What the next call of next() begins with.

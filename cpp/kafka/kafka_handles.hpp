@@ -25,4 +25,9 @@ struct KafkaDeleter {
 template <typename T>
 using KafkaHandle = std::unique_ptr<T, KafkaDeleter>;
 
+using KafkaPartitionList = KafkaHandle<rd_kafka_topic_partition_list_t>;
+[[nodiscard]] inline KafkaPartitionList empty_partition_list() {
+    return KafkaPartitionList(rd_kafka_topic_partition_list_new(8));
+}
+
 }  // namespace llmopt_stream

@@ -20,6 +20,10 @@ std::size_t KafkaPartitions::topic_at(const std::string& topic) {
     return index;
 }
 
+std::string partition_name(const std::string& topic, std::int32_t index) {
+    return topic + "[" + std::to_string(index) + "]";
+}
+
 KafkaPartitions::Partition& KafkaPartitions::operator()(const std::string& topic, std::int32_t index) {
     const std::size_t at = topic_at(topic);
     auto [place, is_new] = topics_[at].second.try_emplace(index);

@@ -19,6 +19,9 @@ struct KafkaOffset {
     friend bool operator==(const KafkaOffset&, const KafkaOffset&) = default;
 };
 
+/// As logs and errors name a partition: topic[0].
+[[nodiscard]] std::string partition_name(const std::string& topic, std::int32_t index);
+
 /// The partitions that a consumer has or has had, and how far each has been handed to the pipeline.
 class KafkaPartitions {
 public:

@@ -44,7 +44,7 @@ protected:
                            {},
                            cluster_.bootstrap()};
         settings.topics = {"t"};
-        settings.patience = milliseconds(20'000);
+        settings.starts.patience = milliseconds(20'000);
         return settings;
     }
 
