@@ -21,6 +21,7 @@ from .executor import Executor, executor_of
 from .failures import Failures
 from .intake import UNLIMITED
 from .limits import MemoryWatch
+from .losses import FruitlessWatch
 from .plan import DEFAULT_WATERMARK, Plan
 from .progress import progress_display, status_of
 from .push_session import PushSession
@@ -158,6 +159,7 @@ class StreamPipeline:
                 self._note(intake, checkpoints)
                 ended = False
                 memory = MemoryWatch(plan.memory_limit)
+                fruitless = FruitlessWatch(plan)
                 while not (ended or self._stop.is_set()):
                     taken = self._counts["records_in"] - checkpoints.records_before
                     left = limits.left(taken, time.monotonic() - started)
@@ -174,6 +176,7 @@ class StreamPipeline:
                     if not ended:
                         checkpoints.after_step(delivery, requested=self._checkpoint_requested())
                     self._note(intake, checkpoints)
+                    fruitless.check(intake, self._counts, ended=ended)
                     display.update(self._counts["records_in"])
             checkpoints.finish(delivery, ended=ended)
         return RunSummary.of(intake, timedelta(seconds=time.monotonic() - started))
