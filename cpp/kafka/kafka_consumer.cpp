@@ -15,6 +15,7 @@ constexpr milliseconds kNoWait{0};
 constexpr milliseconds kCloseDeadline{10'000};
 constexpr milliseconds kCommitDeadline{5'000};
 constexpr milliseconds kNewTopicDelay{2'000};
+constexpr milliseconds kEndsDelay{1'000};
 
 // The cooperative protocol commits wrong offsets before.
 constexpr int kSoundCooperativeVersion = 0x020A0000;
@@ -131,12 +132,13 @@ void KafkaConsumer::assign_until_end(const std::vector<std::pair<std::string, st
     }
     counts_.rebalances = 1;
     static_cast<void>(starts_->look_up(list.get(), partitions_, true));
+    const std::vector<KafkaStarts::Bounds> bounds = starts_->bounds_of(*list);
     const KafkaPartitionList unfinished = empty_partition_list();
     for (int at = 0; at < list->cnt; ++at) {
         Partition& partition = partitions_(list->elems[at].topic, list->elems[at].partition);
         partition.assigned = partition.fetching = partition.known = true;
         partition.next = list->elems[at].offset;
-        partition.end = starts_->bounds_of(partition).end;
+        partition.end = bounds[static_cast<std::size_t>(at)].end;
         if (!partition.finished()) {
             rd_kafka_topic_partition_list_add(unfinished.get(), partition.topic.c_str(), partition.index)
                 ->offset = partition.next;
@@ -229,7 +231,9 @@ void KafkaConsumer::fetch_nothing_of(rd_kafka_resp_err_t event,
 }
 
 void KafkaConsumer::recover(Partition& partition) {
-    const KafkaStarts::Bounds bounds = starts_->bounds_of(partition);
+    const KafkaPartitionList list = empty_partition_list();
+    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index);
+    const KafkaStarts::Bounds bounds = starts_->bounds_of(*list).front();
     partition.next = starts_->reachable(partition, partition.next, bounds);
     if (settings_.until_end) {
         partition.end = std::min(partition.end, bounds.end);
@@ -340,6 +344,7 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
         Partition* const partition = message->rkt == nullptr ? nullptr : partition_of(*message);
         if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && partition != nullptr) {
             partition->at_end = true;
+            partition->at_end_is_old = false;
             // Records of transactions' own have offsets too, and nobody sees them.
             partition->next = std::max(partition->next, message->offset);
             if (partition->finished()) {
@@ -372,6 +377,29 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
     }
 }
 
+void KafkaConsumer::look_at_ends_again(Clock::time_point now) {
+    const bool was_absent = now - polled_at_ >= settings_.absence;
+    if (!subscribed_ || (!was_absent && now - ends_asked_at_ < kEndsDelay)) {
+        return;
+    }
+    ends_asked_at_ = now;
+    const KafkaPartitionList list = empty_partition_list();
+    std::vector<Partition*> asked;
+    partitions_.for_each_assigned([&](Partition& each) {
+        each.at_end_is_old = each.at_end && (each.at_end_is_old || was_absent);
+        if (each.at_end_is_old && each.fetching) {
+            rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index);
+            asked.push_back(&each);
+        }
+    });
+    if (const auto ends = starts_->ends_now(*list)) {
+        for (std::size_t at = 0; at < asked.size(); ++at) {
+            asked[at]->at_end = asked[at]->next >= (*ends)[at];
+            asked[at]->at_end_is_old = false;
+        }
+    }
+}
+
 void KafkaConsumer::refuse_event(const rd_kafka_message_t& message) {
     const std::string where =
         message.rkt == nullptr
@@ -390,6 +418,7 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     const std::lock_guard lock(mutex_);
     builder.clear();
     records_.clear();
+    look_at_ends_again(Clock::now());
     polled_at_ = Clock::now();
     store_handed_out();
     if (paused_) {

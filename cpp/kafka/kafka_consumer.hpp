@@ -49,6 +49,8 @@ struct KafkaConsumerSettings {
     /// Where payloads are not JSON by themselves.
     KafkaPayloadDecoder payloads = nullptr;
     std::chrono::milliseconds max_poll_interval{300'000};
+    /// After so long without next(), the process was suspended, say, the broker is asked for ends again.
+    std::chrono::milliseconds absence{1'000};
 };
 
 struct KafkaConsumerCounts : KafkaRecordCounts {
@@ -139,6 +141,8 @@ private:
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
+    /// Records may have come to the ends of partitions since.
+    void look_at_ends_again(std::chrono::steady_clock::time_point now);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
     void refuse_event(const rd_kafka_message_t& message);
@@ -175,7 +179,8 @@ private:
     const rd_kafka_topic_t* recent_topic_ = nullptr;
     Partition* recent_partition_ = nullptr;
 
-    std::chrono::steady_clock::time_point polled_at_{};
+    std::chrono::steady_clock::time_point polled_at_;
+    std::chrono::steady_clock::time_point ends_asked_at_;
     bool paused_ = false;
     bool closing_ = false;
     std::condition_variable closing_changed_;

@@ -46,6 +46,8 @@ public:
         bool elsewhere = false;
         /// The broker has said that there is no further record yet.
         bool at_end = false;
+        /// But that was before nobody listened for long.
+        bool at_end_is_old = false;
 
         [[nodiscard]] bool finished() const noexcept { return next != kUnknown && next >= end; }
     };

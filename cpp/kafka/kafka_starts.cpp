@@ -14,7 +14,13 @@ using Clock = std::chrono::steady_clock;
 using Partition = KafkaPartitions::Partition;
 
 constexpr int kRequestMs = 5'000;
+constexpr int kQuickRequestMs = 500;
 constexpr milliseconds kRetryDelay{100};
+
+std::string names_of(const rd_kafka_topic_partition_list_t& list) {
+    const std::string first = partition_name(list.elems[0].topic, list.elems[0].partition);
+    return list.cnt == 1 ? first : first + " and " + std::to_string(list.cnt - 1) + " more";
+}
 
 }  // namespace
 
@@ -30,13 +36,20 @@ KafkaPartitionList KafkaStarts::look_up(rd_kafka_topic_partition_list_t* list, K
     }
     rd_kafka_topic_partition_list_sort(list, nullptr, nullptr);
     look_up_committed(list);
+    const std::vector<Bounds> bounds = bounds_of(*list);
+    Offsets at_time(bounds.size());
+    if (settings_.start.kind == KafkaStart::Kind::kTime) {
+        at_time = offsets_at(*list, settings_.start.time_ms);
+    }
     const bool starts_at_first =
         settings_.start.kind == KafkaStart::Kind::kEarliest ||
         (settings_.start.kind == KafkaStart::Kind::kCommitted && settings_.reset == OffsetReset::kEarliest);
     for (int at = 0; at < list->cnt; ++at) {
         rd_kafka_topic_partition_t& each = list->elems[at];
         const bool is_committed = each.offset >= 0;
-        each.offset = start_of(partitions(each.topic, each.partition), each.offset, is_first_assignment);
+        const auto index = static_cast<std::size_t>(at);
+        each.offset = start_of(partitions(each.topic, each.partition), each.offset, at_time[index],
+                               bounds[index], is_first_assignment);
         if (!is_committed && !starts_at_first) {
             rd_kafka_topic_partition_list_add(without_commit.get(), each.topic, each.partition)->offset =
                 each.offset;
@@ -62,9 +75,8 @@ void KafkaStarts::look_up_committed(rd_kafka_topic_partition_list_t* list) const
     }
 }
 
-std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t committed,
-                                   bool is_first_assignment) {
-    const Bounds bounds = bounds_of(partition);
+std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t committed, std::int64_t at_time,
+                                   Bounds bounds, bool is_first_assignment) {
     if (partition.next != KafkaPartitions::kUnknown) {
         // The first ones are where state and positions belong together. One that comes back, or from others,
         // is not read again where it has been read, whoever had it.
@@ -77,10 +89,7 @@ std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t comm
             case KafkaStart::Kind::kCommitted: break;
             case KafkaStart::Kind::kEarliest: return bounds.first;
             case KafkaStart::Kind::kLatest: return bounds.end;
-            case KafkaStart::Kind::kTime: {
-                const std::int64_t offset = offset_at(partition, settings_.start.time_ms);
-                return offset < 0 ? bounds.end : offset;
-            }
+            case KafkaStart::Kind::kTime: return at_time < 0 ? bounds.end : at_time;
         }
     }
     return reachable(partition, committed, bounds);
@@ -110,32 +119,63 @@ std::int64_t KafkaStarts::reachable(const Partition& partition, std::int64_t wan
     return reset;
 }
 
-KafkaStarts::Bounds KafkaStarts::bounds_of(const Partition& partition) const {
+std::vector<KafkaStarts::Bounds> KafkaStarts::bounds_of(const rd_kafka_topic_partition_list_t& list) const {
+    const Offsets first = offsets_at(list, RD_KAFKA_OFFSET_BEGINNING);
+    const Offsets end = offsets_at(list, RD_KAFKA_OFFSET_END);
+    std::vector<Bounds> bounds(first.size());
+    for (std::size_t at = 0; at < bounds.size(); ++at) {
+        bounds[at] = {first[at], end[at]};
+    }
+    return bounds;
+}
+
+std::optional<std::vector<std::int64_t>> KafkaStarts::ends_now(
+    const rd_kafka_topic_partition_list_t& list) const {
+    const auto answer = ask(list, RD_KAFKA_OFFSET_END, kQuickRequestMs);
+    const Offsets* const ends = std::get_if<Offsets>(&answer);
+    return ends == nullptr ? std::nullopt : std::optional(*ends);
+}
+
+KafkaStarts::Offsets KafkaStarts::offsets_at(const rd_kafka_topic_partition_list_t& list,
+                                             std::int64_t time_ms) const {
     const Clock::time_point until = Clock::now() + settings_.patience;
     while (true) {
-        Bounds bounds;
-        const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-            consumer_, partition.topic.c_str(), partition.index, &bounds.first, &bounds.end, kRequestMs);
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return bounds;
+        auto answer = ask(list, time_ms, kRequestMs);
+        if (Offsets* const offsets = std::get_if<Offsets>(&answer)) {
+            return std::move(*offsets);
         }
+        const rd_kafka_resp_err_t error = std::get<rd_kafka_resp_err_t>(answer);
         if (!is_retriable(error) || Clock::now() >= until) {
-            throw kafka_failure(
-                "offsets of " + partition_name(partition.topic, partition.index) + " at " + brokers_, error);
+            throw kafka_failure("offsets of " + names_of(list) + " at " + brokers_, error);
         }
         std::this_thread::sleep_for(kRetryDelay);
     }
 }
 
-std::int64_t KafkaStarts::offset_at(const Partition& partition, std::int64_t time_ms) const {
-    const KafkaPartitionList list = empty_partition_list();
-    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index)->offset = time_ms;
-    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(consumer_, list.get(), kRequestMs);
-    error = error == RD_KAFKA_RESP_ERR_NO_ERROR ? list->elems[0].err : error;
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        throw kafka_failure("offset of a time in " + partition_name(partition.topic, partition.index), error);
+std::variant<KafkaStarts::Offsets, rd_kafka_resp_err_t> KafkaStarts::ask(
+    const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms, int wait_ms) const {
+    if (list.cnt == 0) {
+        return Offsets();
     }
-    return list->elems[0].offset;
+    const KafkaPartitionList asked(rd_kafka_topic_partition_list_copy(&list));
+    for (int at = 0; at < asked->cnt; ++at) {
+        asked->elems[at].offset = time_ms;
+    }
+    // rd_kafka_query_watermark_offsets() has no end while a broker is away.
+    if (const rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(consumer_, asked.get(), wait_ms)) {
+        return error;
+    }
+    Offsets offsets;
+    for (int at = 0; at < asked->cnt; ++at) {
+        if (asked->elems[at].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return asked->elems[at].err;
+        }
+        if (asked->elems[at].offset < 0 && time_ms < 0) {
+            return RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;  // the answer leaves it out
+        }
+        offsets.push_back(asked->elems[at].offset);
+    }
+    return offsets;
 }
 
 }  // namespace llmopt_stream

@@ -3,7 +3,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "kafka/kafka_handles.hpp"
 #include "kafka/kafka_partitions.hpp"
@@ -48,7 +51,11 @@ public:
     /// they start with the first record anyway.
     [[nodiscard]] KafkaPartitionList look_up(rd_kafka_topic_partition_list_t* list,
                                              KafkaPartitions& partitions, bool is_first_assignment);
-    [[nodiscard]] Bounds bounds_of(const KafkaPartitions::Partition& partition) const;
+    /// In the order of the list.
+    [[nodiscard]] std::vector<Bounds> bounds_of(const rd_kafka_topic_partition_list_t& list) const;
+    /// Their ends; nullopt where the broker does not answer at once.
+    [[nodiscard]] std::optional<std::vector<std::int64_t>> ends_now(
+        const rd_kafka_topic_partition_list_t& list) const;
     /// `wanted` if there is such a record or it is the next one to come; otherwise as auto_offset_reset says,
     /// and what is lost is counted.
     [[nodiscard]] std::int64_t reachable(const KafkaPartitions::Partition& partition, std::int64_t wanted,
@@ -58,11 +65,16 @@ public:
     [[nodiscard]] std::uint64_t lost_offsets() const noexcept { return lost_offsets_; }
 
 private:
+    using Offsets = std::vector<std::int64_t>;
+
     void look_up_committed(rd_kafka_topic_partition_list_t* list) const;
     [[nodiscard]] std::int64_t start_of(const KafkaPartitions::Partition& partition, std::int64_t committed,
-                                        bool is_first_assignment);
-    [[nodiscard]] std::int64_t offset_at(const KafkaPartitions::Partition& partition,
-                                         std::int64_t time_ms) const;
+                                        std::int64_t at_time, Bounds bounds, bool is_first_assignment);
+    /// The offsets of the first records that are not earlier, or negative; of the bounds, where the time is
+    /// RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END.
+    [[nodiscard]] Offsets offsets_at(const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms) const;
+    [[nodiscard]] std::variant<Offsets, rd_kafka_resp_err_t> ask(const rd_kafka_topic_partition_list_t& list,
+                                                                 std::int64_t time_ms, int wait_ms) const;
 
     rd_kafka_t* consumer_;
     std::string brokers_;

@@ -149,6 +149,36 @@ TEST_F(KafkaConsumerTest, ABrokerThatIsAwayForAWhileCostsNothing) {
     EXPECT_EQ(read(consumer, 5), (std::vector<std::int64_t>{5, 6, 7, 8, 9}));
 }
 
+TEST_F(KafkaConsumerTest, AfterAnAbsenceAnEndIsOneOnlyWhereTheBrokerSaysSoAgain) {
+    produce(1, 0);
+    KafkaConsumerSettings of_absences = settings();
+    of_absences.absence = milliseconds(0);
+    KafkaConsumer consumer(of_absences);
+    consumer.open();
+    EXPECT_EQ(read(consumer, 1).size(), 1U);
+    JsonDecoder decoder(schema_);
+    BatchBuilder builder(schema_);
+    for (int wait = 0; wait < 400 && !consumer.partitions_behind().empty(); ++wait) {
+        ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(50)));
+    }
+    ASSERT_TRUE(consumer.partitions_behind().empty());
+    produce(2, 1);
+    // Whether or not the first of them is here already.
+    ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(0)));
+    EXPECT_EQ(consumer.partitions_behind(), (std::vector<std::uint32_t>{1}));
+    cluster_.set_down(true);
+    const std::vector<std::uint32_t> both{0, 1};
+    for (int wait = 0; wait < 100 && consumer.partitions_behind() != both; ++wait) {
+        ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(0)));
+    }
+    EXPECT_EQ(consumer.partitions_behind(), both);
+    cluster_.set_down(false);
+    for (int wait = 0; wait < 400 && !consumer.partitions_behind().empty(); ++wait) {
+        ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(50)));
+    }
+    EXPECT_TRUE(consumer.partitions_behind().empty());
+}
+
 TEST_F(KafkaConsumerTest, ClosingBeforeAnythingIsAssignedNeitherHangsNorCrashes) {
     for (int time = 0; time < 10; ++time) {
         KafkaConsumer consumer(settings());
