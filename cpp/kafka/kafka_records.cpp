@@ -29,6 +29,7 @@ std::optional<Timestamp> time_of(const rd_kafka_message_t& message) {
 
 void KafkaRecords::clear() noexcept {
     waiting_.clear();
+    read_.clear();
     kept_.clear();
     kept_json_.clear();
     rejected_.clear();
@@ -87,6 +88,7 @@ void KafkaRecords::decode(KafkaMessageHandle message, Malformed why, std::string
         builder.reject(why);
     }
     if (!keep_) {
+        read_.push_back(std::move(message));
         return;
     }
     if (why != Malformed::kNone) {

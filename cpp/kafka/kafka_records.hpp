@@ -67,6 +67,9 @@ private:
     std::vector<char> buffer_;
     KafkaRecordCounts counts_;
 
+    /// Those that are not kept, to be freed together: librdkafka's threads allocate from the same memory, and
+    /// each time that two of them meet there costs more than to decode a record.
+    std::vector<KafkaMessageHandle> read_;
     bool keep_ = false;
     std::vector<KafkaMessageHandle> kept_;
     /// Of each kept one, where it is not its payload.
