@@ -1,5 +1,7 @@
 #pragma once
 
+#include "record/int128.hpp"
+
 namespace llmopt_stream {
 
 /// The unevaluated sum of two doubles, about 106 bits (Dekker 1971; Hida, Li, Bailey 2001).
@@ -60,6 +62,12 @@ struct DoubleDouble {
     const DoubleDouble product = two_product(first, b);
     const double remainder = ((a.hi - product.hi) - product.lo) + a.lo;
     return two_sum(first, remainder / b);
+}
+
+/// Without loss for values of up to 106 bits.
+[[nodiscard]] constexpr DoubleDouble to_double_double(Int128 value) noexcept {
+    const auto hi = static_cast<double>(value);
+    return {hi, static_cast<double>(value - static_cast<Int128>(hi))};
 }
 
 }  // namespace llmopt_stream

@@ -141,7 +141,7 @@ void LogHistogram::rebuild(int level, const Ranges& ranges, std::uint8_t counter
         fresh.slots[sign] = static_cast<std::uint16_t>(range.size() + share);
     }
     fresh.start[1] = fresh.slots[0];
-    std::byte* const block = static_cast<std::byte*>(pool.allocate(fresh.bytes()));
+    auto* const block = static_cast<std::byte*>(pool.allocate(fresh.bytes()));
     ::new (block) Block(fresh);
     std::memset(block + sizeof(Block), 0, fresh.bytes() - sizeof(Block));
 
@@ -445,7 +445,7 @@ LogHistogram LogHistogram::decode(ByteReader& in, SizeClassPool& pool) {
     if (level > log_buckets::kMaxLevel) {
         ByteReader::corrupt("the collapse level of a histogram");
     }
-    std::uint64_t total = in.read<std::uint64_t>();
+    auto total = in.read<std::uint64_t>();
     const std::uint64_t zeros = total;
 
     Ranges ranges;

@@ -7,6 +7,8 @@
 #include <new>
 #include <numeric>
 
+#include "record/int128.hpp"
+
 namespace llmopt_stream {
 namespace {
 
@@ -20,7 +22,6 @@ void add_values(LogHistogram& histogram, std::span<const double> values, SizeCla
 }  // namespace
 
 std::uint64_t nearest_rank(double percent, std::uint64_t count) noexcept {
-    __extension__ typedef unsigned __int128 Wide;
     constexpr std::uint64_t kWhole = 100'000'000'000;  // 100 % in units of 1e-9 %
     // To the nearest, a half away from zero; the remainder is exact.
     const double scaled = percent * 1e9;
@@ -28,8 +29,9 @@ std::uint64_t nearest_rank(double percent, std::uint64_t count) noexcept {
     units += scaled - static_cast<double>(units) >= 0.5 ? 1 : 0;
     // A wide division is a call.
     const bool is_narrow = count <= std::numeric_limits<std::uint64_t>::max() / kWhole - 1;
-    const auto rank = is_narrow ? (units * count + (kWhole - 1)) / kWhole
-                                : static_cast<std::uint64_t>((Wide{units} * count + (kWhole - 1)) / kWhole);
+    const auto rank = is_narrow
+                          ? (units * count + (kWhole - 1)) / kWhole
+                          : static_cast<std::uint64_t>((UInt128{units} * count + (kWhole - 1)) / kWhole);
     return std::clamp<std::uint64_t>(rank, 1, std::max<std::uint64_t>(count, 1));
 }
 
@@ -179,7 +181,7 @@ QuantileSketch QuantileSketch::decode(ByteReader& in, SizeClassPool& pool) {
         ByteReader::corrupt("the number of values of a sketch");
     }
     if (size == kExactValues + 1) {
-        LogHistogram histogram = LogHistogram::decode(in, pool);
+        const LogHistogram histogram = LogHistogram::decode(in, pool);
         sketch.block_ = histogram.block();
         if (histogram.count() <= kExactValues) {
             sketch.destroy(pool);

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "aggregate/compensated_sum.hpp"
-#include "aggregate/int128.hpp"
 #include "aggregate/state_part.hpp"
 #include "aggregate/sum_codec.hpp"
+#include "record/int128.hpp"
 
 namespace llmopt_stream {
 namespace {

@@ -63,7 +63,7 @@ void SizeClassPool::release(void* block, std::size_t bytes) noexcept {
 SizeClassPool::Page* SizeClassPool::add_page(std::size_t size_class) {
     const std::size_t class_size = class_bytes(size_class);
     PageSource& source = source_of(class_size);
-    std::byte* begin = reinterpret_cast<std::byte*>(source.empty);
+    auto* begin = reinterpret_cast<std::byte*>(source.empty);
     if (begin != nullptr) {
         source.empty = source.empty->next;
     } else {

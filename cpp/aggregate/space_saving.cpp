@@ -6,6 +6,7 @@
 #include <span>
 
 #include "aggregate/label.hpp"
+#include "record/int128.hpp"
 #include "record/key.hpp"
 
 namespace llmopt_stream {
@@ -157,8 +158,7 @@ SpaceSaving SpaceSaving::decode(ByteReader& in, std::size_t capacity, SizeClassP
         ByteReader::corrupt("the number of frequent values");
     }
     try {
-        __extension__ typedef unsigned __int128 Wide;
-        Wide above = Wide{decoded.floor_} * (capacity + 1);
+        UInt128 above = UInt128{decoded.floor_} * (capacity + 1);
         std::uint64_t previous = std::numeric_limits<std::uint64_t>::max();
         for (std::uint64_t at = 0; at < size; ++at) {
             const std::string_view value = read_label(in);

@@ -11,13 +11,13 @@ template <typename T>
     requires std::is_trivially_copyable_v<T>
 [[nodiscard]] inline T load_part(const std::byte* from) noexcept {
     T value;
-    std::memcpy(&value, from, sizeof(T));
+    std::memcpy(static_cast<void*>(&value), from, sizeof(T));
     return value;
 }
 template <typename T>
     requires std::is_trivially_copyable_v<T>
 inline void store_part(std::byte* to, const T& value) noexcept {
-    std::memcpy(to, &value, sizeof(T));
+    std::memcpy(to, static_cast<const void*>(&value), sizeof(T));
 }
 
 }  // namespace llmopt_stream

@@ -5,8 +5,8 @@
 
 #include "aggregate/aggregation.hpp"
 #include "aggregate/compensated_sum.hpp"
-#include "aggregate/int128.hpp"
 #include "aggregate/state_part.hpp"
+#include "record/int128.hpp"
 #include "record/schema.hpp"
 
 namespace llmopt_stream {

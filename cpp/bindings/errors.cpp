@@ -20,6 +20,7 @@ const char* python_name(ErrorKind kind) noexcept {
 }  // namespace
 
 void bind_errors(py::module_&) {
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): so pybind11 wants it
     py::register_exception_translator([](std::exception_ptr raised) {
         try {
             if (raised) {

@@ -14,7 +14,7 @@ using Operation = Expression::Operation;
 using Step = Expression::Step;
 
 const std::map<std::string, Operation>& operations_without_arguments() {
-    static const std::map<std::string, Operation> operations = {
+    static const std::map<std::string, Operation> kOperations = {
         {"add", Operation::kAdd},
         {"subtract", Operation::kSubtract},
         {"multiply", Operation::kMultiply},
@@ -29,16 +29,16 @@ const std::map<std::string, Operation>& operations_without_arguments() {
         {"or", Operation::kOr},
         {"not", Operation::kNot},
     };
-    return operations;
+    return kOperations;
 }
 
 Comparison comparison_of(const py::handle& sign) {
-    static const std::map<std::string, Comparison> comparisons = {
+    static const std::map<std::string, Comparison> kComparisons = {
         {"==", Comparison::kEqual},          {"<", Comparison::kLess},
         {"<=", Comparison::kLessOrEqual},    {">", Comparison::kGreater},
         {">=", Comparison::kGreaterOrEqual},
     };
-    return comparisons.at(sign.cast<std::string>());
+    return kComparisons.at(sign.cast<std::string>());
 }
 
 Number number_of(const py::handle& number) {

@@ -79,7 +79,7 @@ public:
                 malformed.append(record);
             }
         }
-        return said(out, std::move(malformed));
+        return said(out, malformed);
     }
 
     py::tuple advance(Timestamp watermark) {
@@ -100,7 +100,7 @@ public:
     }
 
 private:
-    static py::tuple said(const JoinOutput& out, py::list malformed) {
+    static py::tuple said(const JoinOutput& out, const py::list& malformed) {
         py::list rows;
         for (std::size_t row = 0; row < out.size(); ++row) {
             rows.append(py::make_tuple(row_of(out.left[row]), row_of(out.right[row]), out.event_time[row],
@@ -110,7 +110,7 @@ private:
         for (const JoinOutput::LateRow& row : out.late) {
             late.append(py::make_tuple(static_cast<int>(row.side), row.id, row.watermark));
         }
-        return py::make_tuple(std::move(rows), std::move(late), std::move(malformed), out.forgotten);
+        return py::make_tuple(std::move(rows), std::move(late), malformed, out.forgotten);
     }
 
     std::array<Schema, 2> schemas_;

@@ -140,15 +140,14 @@ public:
         const std::span<const HandedOn> handed = pipeline_.handed_on();
         const std::size_t projections = pipeline_.plan().projections.size();
         for (std::size_t at = 0; at < handed.size(); ++at) {
-            py::tuple computed(projections);
+            const py::tuple computed(projections);
             for (std::size_t projection = 0; projection < projections; ++projection) {
                 const double number = pipeline_.projected(projection)[at];
                 computed[projection] =
                     std::isfinite(number) ? py::object(py::float_(number)) : py::object(py::none());
             }
             records.append(py::make_tuple(handed[at].input_index, handed[at].event_time,
-                                          handed[at].watermark_before, handed[at].watermark_after,
-                                          std::move(computed)));
+                                          handed[at].watermark_before, handed[at].watermark_after, computed));
         }
         return records;
     }
@@ -522,7 +521,8 @@ py::list take_late(Session& self, std::size_t branch) {
 void bind_pipeline(py::module_& module) {
     using without_gil = py::call_guard<py::gil_scoped_release>;
 
-    py::class_<ArrowReader>(module, "ArrowReader", "An Arrow stream that is being read by a pipeline.");
+    const py::class_<ArrowReader> arrow_reader(module, "ArrowReader",
+                                               "An Arrow stream that is being read by a pipeline.");
 
     py::class_<Session>(module, "Pipeline", "A checked plan at work: records in, panes out. Not thread safe.")
         .def(py::init(&make_session), py::kw_only(), py::arg("fingerprint"), py::arg("time_path"),

@@ -9,8 +9,8 @@
 namespace llmopt_stream::bindings {
 namespace {
 
-template <typename Value, std::size_t size>
-Value lookup(const std::array<std::pair<std::string_view, Value>, size>& names, const std::string& name,
+template <typename Value, std::size_t kSize>
+Value lookup(const std::array<std::pair<std::string_view, Value>, kSize>& names, const std::string& name,
              const char* what) {
     for (const auto& [known, value] : names) {
         if (known == name) {

@@ -41,7 +41,7 @@ py::tuple row(const NamedPanes& self, std::size_t pane) {
     if (pane >= panes.size()) {
         throw py::index_error("pane index out of range");
     }
-    py::dict results;
+    const py::dict results;
     for (const ResultColumn& column : panes.results) {
         results[py::str(column.name)] = python_value(column, pane);
     }
@@ -50,7 +50,7 @@ py::tuple row(const NamedPanes& self, std::size_t pane) {
          ++at) {
         replaces.append(py::make_tuple(panes.replaces[at].start, panes.replaces[at].end));
     }
-    return py::make_tuple(panes.start[pane], panes.end[pane], key_tuple(panes.key(pane)), std::move(results),
+    return py::make_tuple(panes.start[pane], panes.end[pane], key_tuple(panes.key(pane)), results,
                           timing_name(panes.timing[pane]), panes.index[pane], panes.is_last[pane] != 0,
                           std::move(replaces));
 }
@@ -74,7 +74,7 @@ py::capsule arrow_stream(const NamedPanes& self, const py::object&) {
         stream->release(stream.get());
         throw py::error_already_set();
     }
-    stream.release();
+    static_cast<void>(stream.release());  // the capsule has it now
     return py::reinterpret_steal<py::capsule>(capsule);
 }
 

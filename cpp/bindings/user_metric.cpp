@@ -53,7 +53,7 @@ public:
     [[nodiscard]] std::size_t state_bytes() const noexcept override { return sizeof(PyObject*); }
     void create(std::byte* state) const noexcept override { store_part<PyObject*>(state, nullptr); }
     void destroy(std::byte* state, SizeClassPool&) const noexcept override {
-        if (PyObject* const held = load_part<PyObject*>(state)) {
+        if (auto* const held = load_part<PyObject*>(state)) {
             const py::gil_scoped_acquire gil;
             Py_DECREF(held);
         }
@@ -139,7 +139,7 @@ public:
     }
 
     void encode(const std::byte* state, ByteWriter& out) const override {
-        PyObject* const held = load_part<PyObject*>(state);
+        auto* const held = load_part<PyObject*>(state);
         if (held == nullptr) {
             out.write(static_cast<std::uint8_t>(Encoded::kNone));
             return;
@@ -176,7 +176,7 @@ public:
 
 private:
     static void set(std::byte* state, py::object accumulator) {
-        PyObject* const before = load_part<PyObject*>(state);
+        auto* const before = load_part<PyObject*>(state);
         store_part(state, accumulator.release().ptr());
         Py_XDECREF(before);
     }
@@ -202,7 +202,7 @@ private:
                                        const std::vector<std::size_t>& records) const {
         const ValueColumn& column = batch.values[column_];
         const auto gather = [&](const auto& from) -> py::object {
-            using Value = typename std::decay_t<decltype(from)>::value_type;
+            using Value = std::decay_t<decltype(from)>::value_type;
             py::array_t<Value> values(static_cast<py::ssize_t>(records.size()));
             Value* to = values.mutable_data();
             for (const std::size_t record : records) {
@@ -305,8 +305,8 @@ private:
         }
     }
     /// Adding changes an accumulator and returns None, or returns the one to go on with.
-    static void keep(std::byte* state, const py::object& accumulator, py::object returned) {
-        set(state, returned.is_none() ? accumulator : std::move(returned));
+    static void keep(std::byte* state, const py::object& accumulator, const py::object& returned) {
+        set(state, returned.is_none() ? accumulator : returned);
     }
 
     std::shared_ptr<const AggregatorCalls> calls_;

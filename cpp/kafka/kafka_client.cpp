@@ -50,7 +50,7 @@ void KafkaClient::register_callbacks(KafkaRole role, rd_kafka_conf_t* conf) {
     rd_kafka_conf_set_error_cb(conf, [](rd_kafka_t*, int code, const char* reason, void* opaque) {
         auto* const self = static_cast<Called*>(opaque)->client;
         const auto error = static_cast<rd_kafka_resp_err_t>(code);
-        const std::lock_guard lock(self->mutex_);
+        const std::scoped_lock lock(self->mutex_);
         if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || self->last_error_.empty()) {
             self->last_error_ = std::string(reason) + " (" + rd_kafka_err2name(error) + ")";
         }
@@ -101,7 +101,7 @@ void KafkaClient::Called::refresh_token(rd_kafka_t* handle) {
 }
 
 void KafkaClient::Called::log(int severity, const std::string& text) {
-    const std::lock_guard lock(mutex);
+    const std::scoped_lock lock(mutex);
     if (client != nullptr) {
         client->log(severity, text);
     }
@@ -112,7 +112,7 @@ void KafkaClient::destroy() noexcept {
         return;
     }
     std::promise<void> done;
-    std::future<void> destroyed = done.get_future();
+    const std::future<void> destroyed = done.get_future();
     // Consumers leave their group before, within a deadline. librdkafka 2.0.2 may wait for ever for a
     // partition whose topic is gone.
     std::thread destroying(
@@ -124,13 +124,13 @@ void KafkaClient::destroy() noexcept {
         destroying.join();
         return;
     }
-    const std::lock_guard lock(called_->mutex);
+    const std::scoped_lock lock(called_->mutex);
     called_->client = nullptr;
     destroying.detach();
 }
 
 void KafkaClient::log(int severity, const std::string& text) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     log_.emplace_back(severity, text);
     if (log_.size() > kMostLogLines) {
         log_.pop_front();
@@ -141,7 +141,7 @@ void KafkaClient::log(int severity, const std::string& text) {
 }
 
 std::vector<std::pair<int, std::string>> KafkaClient::take_log() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     std::vector<std::pair<int, std::string>> lines(log_.begin(), log_.end());
     log_.clear();
     return lines;
@@ -168,7 +168,7 @@ std::vector<std::pair<std::string, std::int32_t>> KafkaClient::topics(std::chron
         rd_kafka_poll(handle_, 0);
         refuse_if_hopeless();
         if (Clock::now() >= until) {
-            const std::lock_guard lock(mutex_);
+            const std::scoped_lock lock(mutex_);
             throw kafka_failure("Kafka " + brokers_ + ": no broker answers", error,
                                 last_error_.empty() ? rd_kafka_err2str(error) : last_error_);
         }
@@ -176,7 +176,7 @@ std::vector<std::pair<std::string, std::int32_t>> KafkaClient::topics(std::chron
 }
 
 void KafkaClient::refuse_if_hopeless() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (hopeless_) {
         throw *hopeless_;
     }

@@ -49,7 +49,7 @@ protected:
     KafkaClient(KafkaRole role, const KafkaClientSettings& settings);
     /// Derived classes destroy the handle, before what their callbacks use is gone. Here it is that of one
     /// whose constructor has failed.
-    virtual ~KafkaClient() { destroy(); }
+    ~KafkaClient() { destroy(); }
 
     [[nodiscard]] rd_kafka_t* handle() const noexcept { return handle_; }
     [[nodiscard]] const std::string& brokers() const noexcept { return brokers_; }

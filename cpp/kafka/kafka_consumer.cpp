@@ -56,12 +56,12 @@ KafkaConsumer::KafkaConsumer(const KafkaConsumerSettings& settings)
 KafkaConsumer::~KafkaConsumer() { close(); }
 
 void KafkaConsumer::seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     partitions_.seek(topics, offsets);
 }
 
 void KafkaConsumer::open() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     const auto existing = topics_existing();
     if (const rd_kafka_resp_err_t error = rd_kafka_poll_set_consumer(handle())) {
         throw kafka_failure("Kafka " + brokers(), error);
@@ -415,7 +415,7 @@ void KafkaConsumer::refuse_event(const rd_kafka_message_t& message) {
 
 bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_t max_records,
                          milliseconds wait) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     builder.clear();
     records_.clear();
     look_at_ends_again(Clock::now());
@@ -467,12 +467,12 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
 }
 
 std::optional<std::vector<std::uint32_t>> KafkaConsumer::take_partitions() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return std::exchange(changed_before_batch_, std::nullopt);
 }
 
 std::vector<std::uint32_t> KafkaConsumer::partitions_behind() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return partitions_.behind_numbers();
 }
 
@@ -510,12 +510,12 @@ void KafkaConsumer::set_paused(bool paused) {
 // Positions --------------------------------------------------------------------------------------------
 
 std::vector<std::string> KafkaConsumer::topics() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return partitions_.topics();
 }
 
 std::vector<KafkaOffset> KafkaConsumer::positions() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return partitions_.positions();
 }
 
@@ -533,7 +533,7 @@ void KafkaConsumer::store_handed_out() {
 }
 
 void KafkaConsumer::commit(const std::vector<KafkaOffset>& offsets) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     const KafkaPartitionList list = empty_partition_list();
     for (const KafkaOffset& offset : offsets) {
         const Partition* const partition = partitions_.find(offset.topic.c_str(), offset.partition);
@@ -558,11 +558,11 @@ void KafkaConsumer::commit(const rd_kafka_topic_partition_list_t* offsets) {
 }
 
 void KafkaConsumer::commit_and_wait() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     commits_before_revoked_ = true;
     const Clock::time_point until = Clock::now() + settings_.starts.patience;
     while (true) {
-        rd_kafka_resp_err_t error = commit_handed_out();
+        const rd_kafka_resp_err_t error = commit_handed_out();
         if (failure_) {
             throw *failure_;
         }
@@ -620,7 +620,7 @@ void KafkaConsumer::on_commit(rd_kafka_resp_err_t error, const rd_kafka_topic_pa
 }
 
 KafkaConsumerCounts KafkaConsumer::counts() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     KafkaConsumerCounts counts = counts_;
     static_cast<KafkaRecordCounts&>(counts) = records_.counts();
     counts.lost_offsets = starts_ ? starts_->lost_offsets() : 0;
@@ -628,7 +628,7 @@ KafkaConsumerCounts KafkaConsumer::counts() const {
 }
 
 std::vector<std::pair<KafkaOffset, std::int64_t>> KafkaConsumer::lag() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     std::vector<std::pair<KafkaOffset, std::int64_t>> lags;
     for (KafkaOffset& at : partitions_.positions()) {
         std::int64_t first = 0;
@@ -646,14 +646,14 @@ std::vector<std::pair<KafkaOffset, std::int64_t>> KafkaConsumer::lag() const {
 
 void KafkaConsumer::close() noexcept {
     {
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         closing_ = true;
     }
     closing_changed_.notify_all();
     if (keeper_.joinable()) {
         keeper_.join();
     }
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (handle() == nullptr) {
         return;
     }

@@ -78,7 +78,7 @@ struct KafkaConsumerCounts : KafkaRecordCounts {
 class KafkaConsumer final : public KafkaClient {
 public:
     explicit KafkaConsumer(const KafkaConsumerSettings& settings);
-    ~KafkaConsumer() override;
+    ~KafkaConsumer();
 
     /// Before open().
     void seek(const std::vector<std::string>& topics, const std::vector<KafkaOffset>& offsets);

@@ -41,7 +41,7 @@ public:
     /// `grace` in all. What it throws ends the wait.
     KafkaProducer(const KafkaClientSettings& settings, std::function<bool()> stopping,
                   std::chrono::milliseconds grace = std::chrono::milliseconds(20'000));
-    ~KafkaProducer() override;
+    ~KafkaProducer();
 
     /// Throws KafkaFailure if no broker answers in time, or if there is no such topic and brokers make none.
     void open(const std::string& topic, std::chrono::milliseconds patience);

@@ -91,8 +91,9 @@ void check_user_property(KafkaRole role, const std::string& name, std::string_vi
     std::string lower(value);
     std::transform(lower.begin(), lower.end(), lower.begin(),
                    [](unsigned char each) { return static_cast<char>(std::tolower(each)); });
-    if (name == "debug" && (lower.find("security") != lower.npos || lower.find("conf") != lower.npos ||
-                            lower.find("all") != lower.npos)) {
+    if (name == "debug" &&
+        (lower.find("security") != std::string::npos || lower.find("conf") != std::string::npos ||
+         lower.find("all") != std::string::npos)) {
         refuse(name, "'security', 'conf' and 'all' are refused, because they log secrets");
     }
     if (starts_with_any(name, {"plugin.", "ssl.engine", "ssl.providers"}) ||

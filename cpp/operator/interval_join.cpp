@@ -81,32 +81,32 @@ IntervalJoin::IntervalJoin(const IntervalJoinPlan& plan)
     }
 }
 
-template <JoinSide Side>
+template <JoinSide kSide>
 Timestamp IntervalJoin::out_of_reach(Timestamp time) const noexcept {
-    const Duration bound = Side == JoinSide::kLeft   ? upper_
+    const Duration bound = kSide == JoinSide::kLeft  ? upper_
                            : lower_ == kMinTimestamp ? kMaxTimestamp
                                                      : -lower_;
     return add_saturating(time, std::max<Duration>(bound, 0));
 }
 
-template <JoinSide Side>
+template <JoinSide kSide>
 Timestamp IntervalJoin::forget_at(Timestamp time) const noexcept {
     // At the soonest when the watermark moves on from here, so that rows of one time find each other.
-    return std::max(add_saturating(watermark_, 1), out_of_reach<Side>(time));
+    return std::max(add_saturating(watermark_, 1), out_of_reach<kSide>(time));
 }
 
-template <JoinSide Side>
+template <JoinSide kSide>
 std::span<const TimedRows::Row> IntervalJoin::matches_of(const TimedRows& others,
                                                          Timestamp time) const noexcept {
     // Bounds are added to the left row's time on either side, so that both find the same pairs
     // also where this saturates.
     const auto too_early = [&](const TimedRows::Row& row) {
-        return Side == JoinSide::kLeft ? row.time < add_saturating(time, lower_)
-                                       : add_saturating(row.time, upper_) < time;
+        return kSide == JoinSide::kLeft ? row.time < add_saturating(time, lower_)
+                                        : add_saturating(row.time, upper_) < time;
     };
     const auto not_too_late = [&](const TimedRows::Row& row) {
-        return Side == JoinSide::kLeft ? row.time <= add_saturating(time, upper_)
-                                       : add_saturating(row.time, lower_) <= time;
+        return kSide == JoinSide::kLeft ? row.time <= add_saturating(time, upper_)
+                                        : add_saturating(row.time, lower_) <= time;
     };
     const std::span<const TimedRows::Row> rows = others.rows();
     const auto first = std::partition_point(rows.begin(), rows.end(), too_early);
@@ -135,10 +135,10 @@ void IntervalJoin::remember(JoinSide side, KeyInterner::Code code, const TimedRo
     }
 }
 
-template <JoinSide Side>
+template <JoinSide kSide>
 void IntervalJoin::take_rows(const JoinBatch& batch, JoinOutput& out) {
-    constexpr auto kOwn = static_cast<std::size_t>(Side);
-    constexpr auto kOther = static_cast<std::size_t>(other(Side));
+    constexpr auto kOwn = static_cast<std::size_t>(kSide);
+    constexpr auto kOther = static_cast<std::size_t>(other(kSide));
     const std::size_t rows = batch.event_time.size();
     for (std::size_t i = 0; i < rows; ++i) {
         if (i % kStretch == 0) {
@@ -157,7 +157,7 @@ void IntervalJoin::take_rows(const JoinBatch& batch, JoinOutput& out) {
         advance(batch.watermark_before[i], position, out);
         const TimedRows::Row row{batch.event_time[i], batch.id[i]};
         if (row.time < watermark_ || watermark_ == kMaxTimestamp) {
-            out.late.push_back(JoinOutput::LateRow{Side, row.id, position, watermark_});
+            out.late.push_back(JoinOutput::LateRow{kSide, row.id, position, watermark_});
             ++out.late_rows[kOwn];
             continue;
         }
@@ -165,20 +165,20 @@ void IntervalJoin::take_rows(const JoinBatch& batch, JoinOutput& out) {
         if (batch.null_key.empty() || batch.null_key[batch.key[i]] == 0) {
             const KeyInterner::Code code = codes_[batch.key[i]];
             const TimedRows& others = state_of(code)[kOther];
-            const std::span<const TimedRows::Row> matches = matches_of<Side>(others, row.time);
+            const std::span<const TimedRows::Row> matches = matches_of<kSide>(others, row.time);
             if (!matches.empty()) {
                 matched = true;
-                append_pairs(Side, row, matches, position + 1, out);
+                append_pairs(kSide, row, matches, position + 1, out);
                 if (outer_[kOther]) {
                     const auto first = static_cast<std::size_t>(matches.data() - others.rows().data());
                     std::ranges::fill(others.matched().subspan(first, matches.size()), std::uint8_t{1});
                 }
             }
-            remember(Side, code, row, matched && outer_[kOwn], forget_at<Side>(row.time));
+            remember(kSide, code, row, matched && outer_[kOwn], forget_at<kSide>(row.time));
             continue;
         }
         if (!matched && outer_[kOwn]) {
-            append_alone(Side, row, position + 1, out);
+            append_alone(kSide, row, position + 1, out);
         }
         out.forgotten[kOwn].push_back(row.id);
     }

@@ -154,13 +154,13 @@ private:
     template <JoinSide kSide>
     [[nodiscard]] Timestamp out_of_reach(Timestamp time) const noexcept;
     /// The first watermark under which one that comes now is forgotten.
-    template <JoinSide Side>
+    template <JoinSide kSide>
     [[nodiscard]] Timestamp forget_at(Timestamp time) const noexcept;
     /// The remembered rows of the other side that match a row; the matched flags are set where needed.
-    template <JoinSide Side>
+    template <JoinSide kSide>
     [[nodiscard]] std::span<const TimedRows::Row> matches_of(const TimedRows& others,
                                                              Timestamp time) const noexcept;
-    template <JoinSide Side>
+    template <JoinSide kSide>
     void take_rows(const JoinBatch& batch, JoinOutput& out);
     void remember(JoinSide side, KeyInterner::Code code, const TimedRows::Row& row, bool matched,
                   Timestamp forget_at);

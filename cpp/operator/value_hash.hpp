@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "record/int128.hpp"
+
 namespace llmopt_stream {
 
 /// Stands for a value: among n random values some two share one with probability n² / 2^129.
@@ -21,8 +23,7 @@ struct ValueHash {
 
 /// Spreads a hash over [0, size), in the order of the hashes.
 [[nodiscard]] inline std::size_t scaled(std::uint64_t hash, std::size_t size) noexcept {
-    __extension__ typedef unsigned __int128 Wide;
-    return static_cast<std::size_t>((static_cast<Wide>(hash) * size) >> 64);
+    return static_cast<std::size_t>((static_cast<UInt128>(hash) * size) >> 64);
 }
 
 }  // namespace llmopt_stream

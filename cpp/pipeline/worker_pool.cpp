@@ -12,7 +12,7 @@ WorkerPool::WorkerPool(std::size_t parts) : errors_(parts) {
 
 WorkerPool::~WorkerPool() {
     {
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         stopping_ = true;
     }
     begun_.notify_all();
@@ -23,7 +23,7 @@ WorkerPool::~WorkerPool() {
 
 void WorkerPool::run(const std::function<void(std::size_t)>& part) {
     {
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         job_ = &part;
         unfinished_ = threads_.size();
         ++round_;

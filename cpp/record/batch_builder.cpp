@@ -142,7 +142,7 @@ Malformed BatchBuilder::set_time_text(std::string_view text) noexcept {
 
 Malformed BatchBuilder::set_time_micros(Timestamp time) noexcept { return store_time(time); }
 
-void BatchBuilder::store_missing(Column& column) noexcept {
+void BatchBuilder::store_missing(Column& column) const noexcept {
     if (column.type == FieldType::kFloat64) {
         column.float64[size_] = kMissing;
     } else {

@@ -130,7 +130,7 @@ private:
     void grow();
     [[nodiscard]] Malformed store_time(Timestamp time) noexcept;
     [[nodiscard]] Malformed store_unspecified_time(Timestamp micros) noexcept;
-    void store_missing(Column& column) noexcept;
+    void store_missing(Column& column) const noexcept;
     void note_unfit(std::size_t column) noexcept;
 
     TimeUnit time_unit_;

@@ -3,16 +3,12 @@
 #include <string>
 #include <string_view>
 
-namespace llmopt_stream {
-
 /// Appends to JSON text, as Python's json module writes it with ensure_ascii=False and without spaces.
-namespace json_text {
+namespace llmopt_stream::json_text {
 
 /// Quoted and escaped. Requires valid UTF-8.
 void append_string(std::string& out, std::string_view text);
 /// The shortest decimal number that reads back as the same; null for one that is not finite.
 void append_number(std::string& out, double number);
 
-}  // namespace json_text
-
-}  // namespace llmopt_stream
+}  // namespace llmopt_stream::json_text

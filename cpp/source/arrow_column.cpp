@@ -43,7 +43,7 @@ bool find_path(const ArrowSchema& parent, std::string_view path, std::vector<std
         steps.push_back(*child);
         return true;
     }
-    for (std::size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1)) {
+    for (std::size_t dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.', dot + 1)) {
         const std::optional<std::size_t> child = find_child(parent, path.substr(0, dot));
         if (child && is_struct(*parent.children[*child])) {
             steps.push_back(*child);
@@ -184,10 +184,10 @@ void read_indices(const ArrowColumn& column, const ArrowColumnView& view, ArrowR
                   std::uint32_t* out) {
     bool outside = false;
     const auto visit = [&](std::size_t k, std::size_t row) {
-        const Index index = load_at<Index>(view.data(), view.first + row);
+        const auto index = load_at<Index>(view.data(), view.first + row);
         // A negative index becomes a huge one.
         outside |= static_cast<std::uint64_t>(index) >= limit;
-        out[k] = static_cast<std::uint32_t>(index);
+        out[k] = static_cast<std::uint32_t>(index);  // NOLINT(bugprone-signed-char-misuse)
     };
     for_each_row(view, rows, visit, [&](std::size_t k) { out[k] = ArrowRows::kNull; });
     if (outside) {

@@ -17,8 +17,7 @@ bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data
 
 }  // namespace
 
-ArrowValues::ArrowValues(const ArrowSchema& root, const ValueField& field)
-    : column_(root, field.path), type_(FieldType::kFloat64) {
+ArrowValues::ArrowValues(const ArrowSchema& root, const ValueField& field) : column_(root, field.path) {
     const ArrowKind kind = column_.type().kind;
     if (!is_integer(kind) && !is_float(kind) && !is_decimal(kind) && kind != ArrowKind::kNull) {
         column_.refuse("a value is an integer, a float or a decimal");

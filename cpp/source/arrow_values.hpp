@@ -38,7 +38,7 @@ private:
                                   std::uint8_t* present) const;
 
     ArrowColumn column_;
-    FieldType type_;
+    FieldType type_ = FieldType::kFloat64;
     bool is_typed_ = true;
     std::vector<std::uint8_t> validity_;
     std::vector<std::uint32_t> dictionary_rows_;

@@ -160,7 +160,7 @@ private:
     /// Names need not be looked at if none is read and none can be escaped.
     enum Names : bool { kNoNames, kNames };
 
-    template <Names names>
+    template <Names kWithNames>
     Token read_object(Token at, JsonFields::Level* level, int depth) {
         if (json_[*at] == '}') {
             return at + 1;
@@ -171,7 +171,7 @@ private:
                 return fail(Malformed::kSyntax);
             }
             JsonFields::Field* field = nullptr;
-            if constexpr (names == kNames) {
+            if constexpr (kWithNames == kNames) {
                 if (!find_field(at, level, field)) {
                     return fail(Malformed::kSyntax);
                 }

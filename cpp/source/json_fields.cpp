@@ -45,11 +45,11 @@ void JsonFields::add(std::string_view path, JsonTarget target) {
     for (std::size_t begin = 0;;) {
         field(level, path.substr(begin)).targets.push_back(target);
         const std::size_t first_dot = path.find('.', begin);
-        for (std::size_t dot = first_dot; dot != path.npos; dot = path.find('.', dot + 1)) {
+        for (std::size_t dot = first_dot; dot != std::string_view::npos; dot = path.find('.', dot + 1)) {
             const std::uint32_t inner = level_behind(path.substr(0, dot));
             field(level, path.substr(begin, dot - begin)).level = inner;
         }
-        if (first_dot == path.npos) {
+        if (first_dot == std::string_view::npos) {
             return;
         }
         level = level_behind(path.substr(0, first_dot));

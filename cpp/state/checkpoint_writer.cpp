@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <ranges>
 #include <utility>
 
 namespace llmopt_stream {
@@ -11,7 +12,7 @@ CheckpointWriter::CheckpointWriter(std::shared_ptr<StateBackend> backend)
 
 CheckpointWriter::~CheckpointWriter() {
     {
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         closing_ = true;
     }
     changed_.notify_all();
@@ -20,7 +21,7 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::add(std::function<void()> run, std::uint64_t bytes) {
     {
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         waiting_.push_back({std::move(run), bytes});
         pending_bytes_ += bytes;
     }
@@ -78,7 +79,7 @@ void CheckpointWriter::checkpoint(std::uint64_t id, std::string manifest, std::s
                                   Timestamp expired_before) {
     add([this, id, manifest = std::move(manifest), keep, expired_before] {
         attempt([&] { publish(id, manifest, keep, expired_before); });
-        const std::lock_guard lock(mutex_);
+        const std::scoped_lock lock(mutex_);
         outcomes_.push_back({id, failure_, std::exchange(seconds_, 0), std::exchange(bytes_, 0)});
     });
 }
@@ -90,12 +91,12 @@ void CheckpointWriter::publish(std::uint64_t id, const std::string& manifest, st
     }
     backend_->checkpoint(id, manifest);
     std::size_t kept = 0;
-    std::vector<CheckpointInfo> all = backend_->checkpoints();
-    for (auto info = all.rbegin(); info != all.rend(); ++info) {
-        if (info->damage.empty() && kept < keep) {
+    const std::vector<CheckpointInfo> all = backend_->checkpoints();
+    for (const CheckpointInfo& info : std::views::reverse(all)) {
+        if (info.damage.empty() && kept < keep) {
             ++kept;
         } else if (kept == keep) {
-            backend_->discard(info->id);
+            backend_->discard(info.id);
         }
     }
 }
@@ -109,12 +110,12 @@ void CheckpointWriter::start_over() {
 }
 
 std::uint64_t CheckpointWriter::pending_bytes() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return pending_bytes_;
 }
 
 std::vector<CheckpointWriter::Outcome> CheckpointWriter::take_outcomes() {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return std::exchange(outcomes_, {});
 }
 

@@ -25,11 +25,11 @@ std::uint64_t last_passing(std::string_view wanted, std::string_view name) {
 
 }  // namespace
 
-const char* const wanted = std::getenv("LLMOPT_STREAM_KILL_POINT");
+const char* const kWanted = std::getenv("LLMOPT_STREAM_KILL_POINT");
 
 void pass(std::string_view name) {
     static std::atomic<std::uint64_t> passings{0};
-    const std::uint64_t last = last_passing(wanted, name);
+    const std::uint64_t last = last_passing(kWanted, name);
     if (last != 0 && ++passings == last) {
         std::raise(SIGKILL);
     }

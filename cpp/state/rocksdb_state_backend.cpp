@@ -441,10 +441,10 @@ void RocksDBStateBackend::link_files(const Directory& target) {
 void RocksDBStateBackend::flush() {
     const auto try_flush = [&] {
         return with_database([&](rocksdb::DB& database) {
-            UnflushedKeys::Keys flushed = unflushed_.take();
+            const UnflushedKeys::Keys flushed = unflushed_.take();
             const rocksdb::Status status = database.Flush(rocksdb::FlushOptions());
             if (!status.ok()) {
-                unflushed_.give_back(std::move(flushed));
+                unflushed_.give_back(flushed);
             }
             return status;
         });

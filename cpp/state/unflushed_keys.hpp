@@ -30,7 +30,7 @@ public:
         bytes_ = 0;
         return std::exchange(keys_, {});
     }
-    void give_back(Keys keys) {
+    void give_back(const Keys& keys) {
         const std::scoped_lock lock(mutex_);
         for (const std::string& key : keys) {
             insert(key);

@@ -115,7 +115,7 @@ void AlignedWindows::forget_routes() noexcept {
 }
 
 AlignedWindows::Route& AlignedWindows::route_of(Timestamp t) {
-    Route* oldest = &routes_[0];
+    Route* oldest = routes_.data();
     for (Route& route : routes_) {
         if (t >= route.span.start && t < route.span.end) {
             route.last_use = ++uses_;

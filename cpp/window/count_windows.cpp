@@ -1,6 +1,7 @@
 #include "window/count_windows.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "record/error.hpp"
@@ -51,8 +52,8 @@ void CountWindows::fire(KeyInterner::Code code, Timestamp end, std::uint64_t pos
     if (window_.size() > 1) {
         // Oldest first, so that the same slices always give the same bits.
         std::byte* const merged = merged_.find_or_create(code);
-        for (auto place = window_.rbegin(); place != window_.rend(); ++place) {
-            context_->row.merge(merged, slices_[*place].row, context_->pool);
+        for (const Place place : std::views::reverse(window_)) {
+            context_->row.merge(merged, slices_[place].row, context_->pool);
         }
         row = merged;
     }
@@ -191,7 +192,7 @@ void CountWindows::decode(ByteReader& in, const KeyFilter& keep) {
                 ByteReader::corrupt("a slice that these windows do not have");
             }
             newer_start = start;
-            Interval span = assigner_.slice_of(start);
+            const Interval span = assigner_.slice_of(start);
             Place* link = oldest == kNone ? &slices_.newest_of(code) : &slices_[oldest].older;
             if (*link != kNone) {
                 ByteReader::corrupt("slices out of order");

@@ -265,7 +265,7 @@ void WindowSeries::decode(ByteReader& in) {
             }
             for (std::size_t series = 0; series < plans_.size(); ++series) {
                 const bool present = in.read<std::uint8_t>() != 0;
-                const double value = in.read<double>();
+                const auto value = in.read<double>();
                 added.values.push_back(present ? std::optional(value) : std::nullopt);
             }
         }

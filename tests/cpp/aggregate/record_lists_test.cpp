@@ -61,7 +61,7 @@ public:
             labels[column].intern(encoded);
             batch.labels.push_back({{&only, 1}, &labels[column]});
         }
-        batch.first_position = position_++;
+        batch.first_position = position++;
         std::byte* const row = bytes();
         EXPECT_EQ(lists_.add({&row, 1}, 0, batch, 0, pool_), 0U);
     }
@@ -86,10 +86,10 @@ private:
     const ShownLists& lists_;
     SizeClassPool pool_;
     std::uint64_t words_[4] = {};
-    static inline std::uint64_t position_ = 0;
+    static inline std::uint64_t position = 0;
 
 public:
-    static void begin_input() { position_ = 0; }
+    static void begin_input() { position = 0; }
 };
 
 TEST(RecordLists, KeepsRecordsByTimeAndThoseOfOneTimeAsTheyCame) {
