@@ -343,6 +343,12 @@ void bind_kafka(py::module_& module) {
     bind_producer(module);
     module.def("librdkafka_version", [] { return std::string(rd_kafka_version_str()); });
     module.def(
+        "topics_match",
+        [](const std::vector<std::string>& wanted, const std::string& topic) {
+            return TopicPatterns(wanted).match(topic);
+        },
+        py::arg("wanted"), py::arg("topic"), "Whether a topic is one of these names, or matches a pattern.");
+    module.def(
         "check_kafka_properties",
         [](bool of_producer, const KafkaProperties& properties) {
             check_user_properties(of_producer ? KafkaRole::kProducer : KafkaRole::kConsumer, properties);

@@ -28,6 +28,7 @@ __all__: list[str] = [
     "librdkafka_version",
     "list_checkpoints",
     "parse_iso8601",
+    "topics_match",
     "verify_checkpoint",
 ]
 
@@ -622,6 +623,11 @@ def list_checkpoints(path: str) -> list:
 def parse_iso8601(text: str) -> int | None:
     """
     Microseconds since the epoch of an ISO-8601 time, or None.
+    """
+
+def topics_match(wanted: collections.abc.Sequence[str], topic: str) -> bool:
+    """
+    Whether a topic is one of these names, or matches a pattern.
     """
 
 def verify_checkpoint(path: str, id: typing.SupportsInt | typing.SupportsIndex) -> list[str]:

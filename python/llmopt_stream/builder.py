@@ -511,11 +511,14 @@ class StreamPipelineBuilder(StreamOperators, RunOptions):
         return StreamPipeline(self._plan)
 
     def check_connectors(self) -> None:
-        """A ConfigurationError says what a source or sink needs and this machine has not, such as a file."""
+        """A ConfigurationError says what a source or sink needs and this machine has not, such as a file, or how
+        they do not fit together.
+        """
         for plan in self._plan.source_plans():
             if plan.source is not None:
                 plan.source.check_settings()
         for sink in self._plan.sinks():
+            sink.prepare(self._plan)
             sink.check_settings()
 
     def _check_dead_letters(self) -> None:

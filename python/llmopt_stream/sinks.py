@@ -35,7 +35,7 @@ class Sink:
         """Called when a pipeline is built: a ConfigurationError says what this machine has not, such as a file."""
 
     def prepare(self, plan: Plan) -> None:
-        """Called before open() with the plan of the pipeline that it is in."""
+        """Called when a pipeline is built, and before open(), with the plan of the pipeline that it is in."""
 
     def open(self) -> Any:
         """Called once before the first result."""

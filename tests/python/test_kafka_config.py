@@ -335,6 +335,40 @@ def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Pat
     assert sink._of_pipeline == like
 
 
+@pytest.mark.parametrize(
+    ("topics", "brokers", "topic", "refused"),
+    [
+        (["a", "b"], "x:1", "b", True),
+        (["^a.*"], "y:1, x:1", "abc", True),
+        (["^a.*"], "x:1", "ba", False),
+        (["a"], "x:1", "ab", False),
+        (["a"], "y:1", "a", False),
+    ],
+)
+@pytest.mark.parametrize("of_dead_letters", [False, True])
+def test_a_pipeline_that_would_read_what_it_sends_is_refused(
+    topics: list[str], brokers: str, topic: str, refused: bool, of_dead_letters: bool
+) -> None:
+    output = ls.KafkaProducerConfig(bootstrap_servers="x:1", result_topic="out" if of_dead_letters else topic)
+    builder = (
+        ls.create_pipeline()
+        .with_kafka_source(ls.KafkaConfig(topics=topics, bootstrap_servers=brokers))
+        .with_tumbling_window("1m")
+        .aggregate("value")
+        .with_sink(ls.KafkaAggregationSink(output))
+    )
+    if of_dead_letters:
+        letters = ls.DeadLetterSink(topic, output)
+        builder = builder.with_late_event_handler(ls.LateEventHandler().with_side_output(letters))
+    if refused:
+        with pytest.raises(
+            ls.ConfigurationError, match=rf"Sink\({topic}\): KafkaSource\(.* reads that topic too"
+        ):
+            builder.build()
+    else:
+        builder.build()
+
+
 def test_a_dead_letter_takes_any_text_of_a_user() -> None:
     class Producer:
         sent: ClassVar[list[Any]] = []

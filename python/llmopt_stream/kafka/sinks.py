@@ -45,6 +45,12 @@ class _KafkaSink(Sink):
 
     def prepare(self, plan: Plan) -> None:
         self._pipeline = plan.name
+        config = self._config or self._of_pipeline
+        for source in _kafka_sources(plan):
+            if config is not None and source.reads(config.bootstrap_servers, self._topic_of(config)):
+                raise ConfigurationError(
+                    f"{self}: {source} reads that topic too: the pipeline would take what it has sent itself"
+                )
 
     def open(self) -> None:
         config = self._config or self._of_pipeline
@@ -165,8 +171,7 @@ class DeadLetterSink(_KafkaSink):
             self._redaction = config.redaction()
 
     def prepare(self, plan: Plan) -> None:
-        super().prepare(plan)
-        sources = [each.source for each in plan.source_plans() if isinstance(each.source, KafkaSource)]
+        sources = _kafka_sources(plan)
         config = self._config
         if config is None:
             sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
@@ -184,6 +189,7 @@ class DeadLetterSink(_KafkaSink):
         self._redaction = config.redaction()
         for source in sources:
             self._redaction.include(source.redaction)
+        super().prepare(plan)
 
     def open(self) -> None:
         super().open()
@@ -220,6 +226,10 @@ class DeadLetterSink(_KafkaSink):
 
     def __str__(self) -> str:
         return f"DeadLetterSink({self._topic})"
+
+
+def _kafka_sources(plan: Plan) -> list[KafkaSource]:
+    return [each.source for each in plan.source_plans() if isinstance(each.source, KafkaSource)]
 
 
 def _utf8(text: str) -> bytes:

@@ -42,6 +42,12 @@ class KafkaSource(Source):
     def check_settings(self) -> None:
         self.config.check_files()
 
+    def reads(self, bootstrap_servers: str, topic: str) -> bool:
+        """Whether the topic of these brokers is one of its own, as far as their addresses tell."""
+        return bool(_servers(bootstrap_servers) & _servers(self.config.bootstrap_servers)) and (
+            _core.topics_match(list(self.config.topics), topic)
+        )
+
     def open(self, intake: Intake) -> Step:
         self.close()
         self._payloads = payload_decoder(self.config)
@@ -105,6 +111,10 @@ class KafkaSource(Source):
 
     def __str__(self) -> str:
         return f"KafkaSource({', '.join(self.config.topics)} at {self.config.bootstrap_servers})"
+
+
+def _servers(text: str) -> set[str]:
+    return {server.strip() for server in text.split(",")}
 
 
 def _checked(position: Any) -> tuple[list[str], list[tuple[str, int, int]]]:
