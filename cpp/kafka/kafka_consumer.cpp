@@ -87,6 +87,7 @@ void KafkaConsumer::open() {
         throw kafka_failure("subscribe at " + brokers(), error);
     }
     subscribed_ = true;
+    opened_at_ = Clock::now();
     keeper_ = std::thread([this] { keep_alive(); });
 }
 
@@ -377,6 +378,16 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
     }
 }
 
+void KafkaConsumer::explain_wait(Clock::time_point now) {
+    if (subscribed_ && counts_.rebalances == 0 && !wait_is_explained_ &&
+        now - opened_at_ >= settings_.join_notice) {
+        wait_is_explained_ = true;
+        log(kLogWarning, "no partitions yet from " + brokers() +
+                             ": the group waits for its other members, and for one that was killed until its "
+                             "session times out");
+    }
+}
+
 void KafkaConsumer::look_at_ends_again(Clock::time_point now) {
     const bool was_absent = now - polled_at_ >= settings_.absence;
     if (!subscribed_ || (!was_absent && now - ends_asked_at_ < kEndsDelay)) {
@@ -418,7 +429,9 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     const std::scoped_lock lock(mutex_);
     builder.clear();
     records_.clear();
-    look_at_ends_again(Clock::now());
+    const Clock::time_point now = Clock::now();
+    explain_wait(now);
+    look_at_ends_again(now);
     polled_at_ = Clock::now();
     store_handed_out();
     if (paused_) {

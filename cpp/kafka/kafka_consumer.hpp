@@ -49,6 +49,8 @@ struct KafkaConsumerSettings {
     /// Where payloads are not JSON by themselves.
     KafkaPayloadDecoder payloads = nullptr;
     std::chrono::milliseconds max_poll_interval{300'000};
+    /// After so long without partitions the log says what is waited for.
+    std::chrono::milliseconds join_notice{5'000};
     /// After so long without next(), the process was suspended, say, the broker is asked for ends again.
     std::chrono::milliseconds absence{1'000};
 };
@@ -141,6 +143,7 @@ private:
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
+    void explain_wait(std::chrono::steady_clock::time_point now);
     /// Records may have come to the ends of partitions since.
     void look_at_ends_again(std::chrono::steady_clock::time_point now);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
@@ -181,6 +184,8 @@ private:
 
     std::chrono::steady_clock::time_point polled_at_;
     std::chrono::steady_clock::time_point ends_asked_at_;
+    std::chrono::steady_clock::time_point opened_at_;
+    bool wait_is_explained_ = false;
     bool paused_ = false;
     bool closing_ = false;
     std::condition_variable closing_changed_;

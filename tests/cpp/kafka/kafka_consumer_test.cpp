@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <future>
 
 #include "kafka/kafka_producer.hpp"
@@ -177,6 +178,30 @@ TEST_F(KafkaConsumerTest, AfterAnAbsenceAnEndIsOneOnlyWhereTheBrokerSaysSoAgain)
         ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(50)));
     }
     EXPECT_TRUE(consumer.partitions_behind().empty());
+}
+
+TEST_F(KafkaConsumerTest, AWaitForPartitionsIsExplainedOnce) {
+    produce(1);
+    const auto explanations = [](KafkaConsumer& consumer) {
+        const auto said = consumer.take_log();
+        return std::count_if(said.begin(), said.end(), [](const auto& entry) {
+            return entry.second.find("no partitions yet") != std::string::npos;
+        });
+    };
+    KafkaConsumerSettings impatient = settings();
+    impatient.join_notice = milliseconds(0);
+    KafkaConsumer consumer(impatient);
+    consumer.open();
+    JsonDecoder decoder(schema_);
+    BatchBuilder builder(schema_);
+    for (int step = 0; step < 2; ++step) {
+        ASSERT_TRUE(consumer.next(decoder, builder, 1, milliseconds(0)));
+        EXPECT_EQ(explanations(consumer), step == 0 ? 1 : 0);
+    }
+    KafkaConsumer patient(settings());
+    patient.open();
+    ASSERT_TRUE(patient.next(decoder, builder, 1, milliseconds(0)));
+    EXPECT_EQ(explanations(patient), 0);
 }
 
 TEST_F(KafkaConsumerTest, ClosingBeforeAnythingIsAssignedNeitherHangsNorCrashes) {
