@@ -252,7 +252,7 @@ public:
             if (const auto partitions = consumer.take_partitions()) {
                 pipeline_.set_partitions(*partitions);
             }
-            if (pipeline_.plan().watermark.idle_timeout) {
+            if (pipeline_.plan().watermark.idle_timeout || pipeline_.plan().watermark.flush_timeout) {
                 pipeline_.keep_active(consumer.partitions_behind());
             }
             if (!more) {

@@ -10,12 +10,13 @@ namespace {
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
+using WallClock = std::chrono::system_clock;
 
 constexpr milliseconds kNoWait{0};
 constexpr milliseconds kCloseDeadline{10'000};
 constexpr milliseconds kCommitDeadline{5'000};
 constexpr milliseconds kNewTopicDelay{2'000};
-constexpr milliseconds kEndsDelay{1'000};
+constexpr milliseconds kEndsDelay{3'000};
 
 // The cooperative protocol commits wrong offsets before.
 constexpr int kSoundCooperativeVersion = 0x020A0000;
@@ -70,6 +71,7 @@ void KafkaConsumer::open() {
     starts_.emplace(handle(), brokers(), settings_.starts,
                     [this](const std::string& text) { log(kLogWarning, text); });
     polled_at_ = Clock::now();
+    polled_at_wall_ = WallClock::now();
     if (settings_.until_end) {
         const auto topics = matching(existing);
         if (topics.empty()) {
@@ -182,7 +184,8 @@ void KafkaConsumer::assign(rd_kafka_topic_partition_list_t* partitions) {
     for (int at = 0; at < partitions->cnt; ++at) {
         Partition& partition = partitions_(partitions->elems[at].topic, partitions->elems[at].partition);
         partition.assigned = partition.fetching = partition.known = true;
-        partition.at_end = false;
+        partition.at_end = partition.end_is_unknown = false;
+        partition.told_end = KafkaPartitions::kUnknown;
         partition.next = partition.committed = partitions->elems[at].offset;
     }
     if (is_first) {
@@ -345,7 +348,6 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
         Partition* const partition = message->rkt == nullptr ? nullptr : partition_of(*message);
         if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && partition != nullptr) {
             partition->at_end = true;
-            partition->at_end_is_old = false;
             // Records of transactions' own have offsets too, and nobody sees them.
             partition->next = std::max(partition->next, message->offset);
             if (partition->finished()) {
@@ -388,27 +390,35 @@ void KafkaConsumer::explain_wait(Clock::time_point now) {
     }
 }
 
-void KafkaConsumer::look_at_ends_again(Clock::time_point now) {
-    const bool was_absent = now - polled_at_ >= settings_.absence;
+void KafkaConsumer::ask_for_ends_again(Clock::time_point now) {
+    const WallClock::time_point wall = WallClock::now();
+    // One of the clocks stands still while the machine sleeps.
+    const bool was_absent =
+        now - polled_at_ >= settings_.absence || wall - polled_at_wall_ >= settings_.absence;
+    polled_at_wall_ = wall;
     if (!subscribed_ || (!was_absent && now - ends_asked_at_ < kEndsDelay)) {
         return;
     }
-    ends_asked_at_ = now;
+    if (was_absent) {
+        absent_at_ = now;
+    }
+    const bool gives_up = now - absent_at_ > settings_.starts.patience;
     const KafkaPartitionList list = empty_partition_list();
     std::vector<Partition*> asked;
     partitions_.for_each_assigned([&](Partition& each) {
-        each.at_end_is_old = each.at_end && (each.at_end_is_old || was_absent);
-        if (each.at_end_is_old && each.fetching) {
+        each.end_is_unknown = each.fetching && (each.end_is_unknown || was_absent) && !gives_up;
+        if (each.end_is_unknown) {
             rd_kafka_topic_partition_list_add(list.get(), each.topic.c_str(), each.index);
             asked.push_back(&each);
         }
     });
     if (const auto ends = starts_->ends_now(*list)) {
         for (std::size_t at = 0; at < asked.size(); ++at) {
-            asked[at]->at_end = asked[at]->next >= (*ends)[at];
-            asked[at]->at_end_is_old = false;
+            asked[at]->told_end = (*ends)[at];
+            asked[at]->end_is_unknown = false;
         }
     }
+    ends_asked_at_ = Clock::now();
 }
 
 void KafkaConsumer::refuse_event(const rd_kafka_message_t& message) {
@@ -431,7 +441,7 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     records_.clear();
     const Clock::time_point now = Clock::now();
     explain_wait(now);
-    look_at_ends_again(now);
+    ask_for_ends_again(now);
     polled_at_ = Clock::now();
     store_handed_out();
     if (paused_) {

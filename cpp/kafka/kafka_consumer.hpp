@@ -144,8 +144,8 @@ private:
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
     void explain_wait(std::chrono::steady_clock::time_point now);
-    /// Records may have come to the ends of partitions since.
-    void look_at_ends_again(std::chrono::steady_clock::time_point now);
+    /// After an absence: records may have come to partitions that were at their ends.
+    void ask_for_ends_again(std::chrono::steady_clock::time_point now);
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
     void refuse_event(const rd_kafka_message_t& message);
@@ -183,6 +183,8 @@ private:
     Partition* recent_partition_ = nullptr;
 
     std::chrono::steady_clock::time_point polled_at_;
+    std::chrono::system_clock::time_point polled_at_wall_;
+    std::chrono::steady_clock::time_point absent_at_;
     std::chrono::steady_clock::time_point ends_asked_at_;
     std::chrono::steady_clock::time_point opened_at_;
     bool wait_is_explained_ = false;

@@ -103,7 +103,7 @@ std::vector<std::uint32_t> KafkaPartitions::live_numbers() const {
 }
 
 std::vector<std::uint32_t> KafkaPartitions::behind_numbers() const {
-    return numbers([](const Partition& partition) { return !partition.at_end || partition.at_end_is_old; });
+    return numbers([](const Partition& partition) { return partition.behind(); });
 }
 
 bool KafkaPartitions::all_finished() const {

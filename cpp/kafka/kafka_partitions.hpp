@@ -46,9 +46,12 @@ public:
         bool elsewhere = false;
         /// The broker has said that there is no further record yet.
         bool at_end = false;
-        /// But that was before nobody listened for long.
-        bool at_end_is_old = false;
+        /// But nobody has listened for long, and it is asked for anew.
+        bool end_is_unknown = false;
+        /// What it said then.
+        std::int64_t told_end = kUnknown;
 
+        [[nodiscard]] bool behind() const noexcept { return !at_end || end_is_unknown || next < told_end; }
         [[nodiscard]] bool finished() const noexcept { return next != kUnknown && next >= end; }
     };
     static constexpr std::int64_t kUnknown = -1;

@@ -5,6 +5,9 @@
 namespace llmopt_stream {
 namespace {
 
+constexpr std::size_t kMostRead = 500;
+constexpr std::size_t kMostReadBytes = 1 << 20;
+
 std::string_view payload_of(const rd_kafka_message_t& message) {
     return {static_cast<const char*>(message.payload), message.len};
 }
@@ -29,10 +32,15 @@ std::optional<Timestamp> time_of(const rd_kafka_message_t& message) {
 
 void KafkaRecords::clear() noexcept {
     waiting_.clear();
-    read_.clear();
+    free_read();
     kept_.clear();
     kept_json_.clear();
     rejected_.clear();
+}
+
+void KafkaRecords::free_read() noexcept {
+    read_.clear();
+    read_bytes_ = 0;
 }
 
 void KafkaRecords::add(KafkaMessageHandle message, JsonDecoder& decoder, BatchBuilder& builder) {
@@ -88,7 +96,11 @@ void KafkaRecords::decode(KafkaMessageHandle message, Malformed why, std::string
         builder.reject(why);
     }
     if (!keep_) {
+        read_bytes_ += message->len;
         read_.push_back(std::move(message));
+        if (read_.size() >= kMostRead || read_bytes_ >= kMostReadBytes) {
+            free_read();
+        }
         return;
     }
     if (why != Malformed::kNone) {

@@ -56,6 +56,7 @@ public:
     [[nodiscard]] const KafkaRecordCounts& counts() const noexcept { return counts_; }
 
 private:
+    void free_read() noexcept;
     void decode(KafkaMessageHandle message, Malformed why, std::string made, JsonDecoder& decoder,
                 BatchBuilder& builder);
     [[nodiscard]] Malformed decode_json(std::string_view json, JsonDecoder& decoder, BatchBuilder& builder);
@@ -70,6 +71,7 @@ private:
     /// Those that are not kept, to be freed together: librdkafka's threads allocate from the same memory, and
     /// each time that two of them meet there costs more than to decode a record.
     std::vector<KafkaMessageHandle> read_;
+    std::size_t read_bytes_ = 0;
     bool keep_ = false;
     std::vector<KafkaMessageHandle> kept_;
     /// Of each kept one, where it is not its payload.

@@ -17,11 +17,6 @@ constexpr int kRequestMs = 5'000;
 constexpr int kQuickRequestMs = 500;
 constexpr milliseconds kRetryDelay{100};
 
-std::string names_of(const rd_kafka_topic_partition_list_t& list) {
-    const std::string first = partition_name(list.elems[0].topic, list.elems[0].partition);
-    return list.cnt == 1 ? first : first + " and " + std::to_string(list.cnt - 1) + " more";
-}
-
 }  // namespace
 
 KafkaStarts::KafkaStarts(rd_kafka_t* consumer, std::string brokers, const KafkaStartSettings& settings,
@@ -37,19 +32,14 @@ KafkaPartitionList KafkaStarts::look_up(rd_kafka_topic_partition_list_t* list, K
     rd_kafka_topic_partition_list_sort(list, nullptr, nullptr);
     look_up_committed(list);
     const std::vector<Bounds> bounds = bounds_of(*list);
-    Offsets at_time(bounds.size());
-    if (settings_.start.kind == KafkaStart::Kind::kTime) {
-        at_time = offsets_at(*list, settings_.start.time_ms);
-    }
     const bool starts_at_first =
         settings_.start.kind == KafkaStart::Kind::kEarliest ||
         (settings_.start.kind == KafkaStart::Kind::kCommitted && settings_.reset == OffsetReset::kEarliest);
     for (int at = 0; at < list->cnt; ++at) {
         rd_kafka_topic_partition_t& each = list->elems[at];
         const bool is_committed = each.offset >= 0;
-        const auto index = static_cast<std::size_t>(at);
-        each.offset = start_of(partitions(each.topic, each.partition), each.offset, at_time[index],
-                               bounds[index], is_first_assignment);
+        each.offset = start_of(partitions(each.topic, each.partition), each.offset,
+                               bounds[static_cast<std::size_t>(at)], is_first_assignment);
         if (!is_committed && !starts_at_first) {
             rd_kafka_topic_partition_list_add(without_commit.get(), each.topic, each.partition)->offset =
                 each.offset;
@@ -75,8 +65,8 @@ void KafkaStarts::look_up_committed(rd_kafka_topic_partition_list_t* list) const
     }
 }
 
-std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t committed, std::int64_t at_time,
-                                   Bounds bounds, bool is_first_assignment) {
+std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t committed, Bounds bounds,
+                                   bool is_first_assignment) {
     if (partition.next != KafkaPartitions::kUnknown) {
         // The first ones are where state and positions belong together. One that comes back, or from others,
         // is not read again where it has been read, whoever had it.
@@ -89,7 +79,12 @@ std::int64_t KafkaStarts::start_of(const Partition& partition, std::int64_t comm
             case KafkaStart::Kind::kCommitted: break;
             case KafkaStart::Kind::kEarliest: return bounds.first;
             case KafkaStart::Kind::kLatest: return bounds.end;
-            case KafkaStart::Kind::kTime: return at_time < 0 ? bounds.end : at_time;
+            case KafkaStart::Kind::kTime: {
+                const KafkaPartitionList one = empty_partition_list();
+                rd_kafka_topic_partition_list_add(one.get(), partition.topic.c_str(), partition.index);
+                const std::int64_t offset = offsets_at(*one, settings_.start.time_ms).front();
+                return offset < 0 ? bounds.end : offset;
+            }
         }
     }
     return reachable(partition, committed, bounds);
@@ -120,8 +115,8 @@ std::int64_t KafkaStarts::reachable(const Partition& partition, std::int64_t wan
 }
 
 std::vector<KafkaStarts::Bounds> KafkaStarts::bounds_of(const rd_kafka_topic_partition_list_t& list) const {
-    const Offsets first = offsets_at(list, RD_KAFKA_OFFSET_BEGINNING);
-    const Offsets end = offsets_at(list, RD_KAFKA_OFFSET_END);
+    const std::vector<std::int64_t> first = offsets_at(list, RD_KAFKA_OFFSET_BEGINNING);
+    const std::vector<std::int64_t> end = offsets_at(list, RD_KAFKA_OFFSET_END);
     std::vector<Bounds> bounds(first.size());
     for (std::size_t at = 0; at < bounds.size(); ++at) {
         bounds[at] = {first[at], end[at]};
@@ -131,51 +126,59 @@ std::vector<KafkaStarts::Bounds> KafkaStarts::bounds_of(const rd_kafka_topic_par
 
 std::optional<std::vector<std::int64_t>> KafkaStarts::ends_now(
     const rd_kafka_topic_partition_list_t& list) const {
-    const auto answer = ask(list, RD_KAFKA_OFFSET_END, kQuickRequestMs);
-    const Offsets* const ends = std::get_if<Offsets>(&answer);
-    return ends == nullptr ? std::nullopt : std::optional(*ends);
+    Answer answer = ask(list, RD_KAFKA_OFFSET_END, kQuickRequestMs);
+    return answer.error == RD_KAFKA_RESP_ERR_NO_ERROR ? std::optional(std::move(answer.offsets))
+                                                      : std::nullopt;
 }
 
-KafkaStarts::Offsets KafkaStarts::offsets_at(const rd_kafka_topic_partition_list_t& list,
-                                             std::int64_t time_ms) const {
+std::vector<std::int64_t> KafkaStarts::offsets_at(const rd_kafka_topic_partition_list_t& list,
+                                                  std::int64_t time_ms) const {
     const Clock::time_point until = Clock::now() + settings_.patience;
     while (true) {
-        auto answer = ask(list, time_ms, kRequestMs);
-        if (Offsets* const offsets = std::get_if<Offsets>(&answer)) {
-            return std::move(*offsets);
+        Answer answer = ask(list, time_ms, kRequestMs);
+        if (answer.error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return std::move(answer.offsets);
         }
-        const rd_kafka_resp_err_t error = std::get<rd_kafka_resp_err_t>(answer);
-        if (!is_retriable(error) || Clock::now() >= until) {
-            throw kafka_failure("offsets of " + names_of(list) + " at " + brokers_, error);
+        if (!is_retriable(answer.error) || Clock::now() >= until) {
+            throw kafka_failure("offsets of " + answer.of + " at " + brokers_, answer.error);
         }
         std::this_thread::sleep_for(kRetryDelay);
     }
 }
 
-std::variant<KafkaStarts::Offsets, rd_kafka_resp_err_t> KafkaStarts::ask(
-    const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms, int wait_ms) const {
+KafkaStarts::Answer KafkaStarts::ask(const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms,
+                                     int wait_ms) const {
+    Answer answer;
     if (list.cnt == 0) {
-        return Offsets();
+        return answer;
     }
-    const KafkaPartitionList asked(rd_kafka_topic_partition_list_copy(&list));
-    for (int at = 0; at < asked->cnt; ++at) {
-        asked->elems[at].offset = time_ms;
+    // Not a copy: librdkafka before 2.4 would send the leader's epoch at the time of the commit.
+    const KafkaPartitionList asked = empty_partition_list();
+    for (int at = 0; at < list.cnt; ++at) {
+        const rd_kafka_topic_partition_t& each = list.elems[at];
+        rd_kafka_topic_partition_list_add(asked.get(), each.topic, each.partition)->offset = time_ms;
     }
     // rd_kafka_query_watermark_offsets() has no end while a broker is away.
-    if (const rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(consumer_, asked.get(), wait_ms)) {
-        return error;
+    answer.error = rd_kafka_offsets_for_times(consumer_, asked.get(), wait_ms);
+    answer.of = partition_name(list.elems[0].topic, list.elems[0].partition);
+    if (list.cnt > 1) {
+        answer.of += " and " + std::to_string(list.cnt - 1) + " more";
     }
-    Offsets offsets;
+    const bool is_bound = time_ms == RD_KAFKA_OFFSET_BEGINNING || time_ms == RD_KAFKA_OFFSET_END;
     for (int at = 0; at < asked->cnt; ++at) {
-        if (asked->elems[at].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return asked->elems[at].err;
+        const rd_kafka_topic_partition_t& each = asked->elems[at];
+        rd_kafka_resp_err_t error = each.err;
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR && answer.error == RD_KAFKA_RESP_ERR_NO_ERROR && is_bound &&
+            each.offset < 0) {
+            error = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;  // the answer leaves it out
         }
-        if (asked->elems[at].offset < 0 && time_ms < 0) {
-            return RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;  // the answer leaves it out
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            // Says more than that of all of them.
+            return {{}, error, partition_name(each.topic, each.partition)};
         }
-        offsets.push_back(asked->elems[at].offset);
+        answer.offsets.push_back(each.offset);
     }
-    return offsets;
+    return answer;
 }
 
 }  // namespace llmopt_stream

@@ -5,7 +5,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "kafka/kafka_handles.hpp"
@@ -65,16 +64,23 @@ public:
     [[nodiscard]] std::uint64_t lost_offsets() const noexcept { return lost_offsets_; }
 
 private:
-    using Offsets = std::vector<std::int64_t>;
+    struct Answer {
+        /// In the order of the list.
+        std::vector<std::int64_t> offsets;
+        rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+        /// Of which partitions the error is.
+        std::string of;
+    };
 
     void look_up_committed(rd_kafka_topic_partition_list_t* list) const;
     [[nodiscard]] std::int64_t start_of(const KafkaPartitions::Partition& partition, std::int64_t committed,
-                                        std::int64_t at_time, Bounds bounds, bool is_first_assignment);
+                                        Bounds bounds, bool is_first_assignment);
     /// The offsets of the first records that are not earlier, or negative; of the bounds, where the time is
     /// RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END.
-    [[nodiscard]] Offsets offsets_at(const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms) const;
-    [[nodiscard]] std::variant<Offsets, rd_kafka_resp_err_t> ask(const rd_kafka_topic_partition_list_t& list,
-                                                                 std::int64_t time_ms, int wait_ms) const;
+    [[nodiscard]] std::vector<std::int64_t> offsets_at(const rd_kafka_topic_partition_list_t& list,
+                                                       std::int64_t time_ms) const;
+    [[nodiscard]] Answer ask(const rd_kafka_topic_partition_list_t& list, std::int64_t time_ms,
+                             int wait_ms) const;
 
     rd_kafka_t* consumer_;
     std::string brokers_;

@@ -60,6 +60,20 @@ TEST(KafkaPartitions, OneThatIsReadToItsEndInABoundedReadIsFinished) {
     EXPECT_TRUE(partitions.all_finished());
 }
 
+TEST(KafkaPartitions, OneAtItsEndIsBehindWhereTheBrokerHasSaidOtherwiseOrIsBeingAsked) {
+    KafkaPartitions partitions;
+    KafkaPartitions::Partition& partition = assigned(partitions, "t", 0, 5);
+    partition.at_end = true;
+    partition.told_end = 5;
+    EXPECT_TRUE(partitions.behind_numbers().empty());
+    partition.told_end = 6;
+    EXPECT_EQ(partitions.behind_numbers(), (std::vector<std::uint32_t>{0}));
+    partition.next = 6;
+    EXPECT_TRUE(partitions.behind_numbers().empty());
+    partition.end_is_unknown = true;
+    EXPECT_EQ(partitions.behind_numbers(), (std::vector<std::uint32_t>{0}));
+}
+
 TEST(KafkaPartitions, OneAtItsEndIsNotBehind) {
     KafkaPartitions partitions;
     assigned(partitions, "t", 0, 5).at_end = true;
