@@ -518,8 +518,8 @@ class StreamPipelineBuilder(StreamOperators, RunOptions):
             if plan.source is not None:
                 plan.source.check_settings()
         for sink in self._plan.sinks():
-            sink.prepare(self._plan)
             sink.check_settings()
+            sink.check_plan(self._plan)
 
     def _check_dead_letters(self) -> None:
         handler = self._plan.error_handler

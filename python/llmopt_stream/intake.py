@@ -154,6 +154,10 @@ class Intake:
             for index, branch in enumerate(self._plan.branches)
         ]
 
+    def aggregated_by_branch(self) -> list[int]:
+        """How many records each branch has taken."""
+        return [self.core.branch_counts(index)["aggregated"] for index in range(len(self._branches))]
+
     @property
     def lateness(self) -> LatenessReport | dict[str, LatenessReport]:
         """How late records were so far; with branches, for each by name."""

@@ -159,7 +159,7 @@ class StreamPipeline:
                 self._note(intake, checkpoints)
                 ended = False
                 memory = MemoryWatch(plan.memory_limit)
-                fruitless = FruitlessWatch(plan)
+                fruitless = FruitlessWatch(plan, intake)
                 while not (ended or self._stop.is_set()):
                     taken = self._counts["records_in"] - checkpoints.records_before
                     left = limits.left(taken, time.monotonic() - started)

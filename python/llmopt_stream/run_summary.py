@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .branches import Branch
     from .executor import Executor
     from .lateness import LatenessReport
 
-__all__ = ["RunSummary"]
+__all__ = ["RunSummary", "skipped_by_field"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,6 @@ class RunSummary:
     def of(cls, intake: Executor, duration: timedelta) -> RunSummary:
         """From the core's counters."""
         counts = intake.counts()
-        skipped: dict[str, int] = {}
-        for branch, by_metric in intake.skipped_by_branch():
-            fields = [metric.field for metric in branch.all_metrics() for _ in metric.core_metrics()]
-            for name, count in zip(fields, by_metric, strict=True):
-                if count:
-                    skipped[name] = max(count, skipped.get(name, 0))
         return cls(
             records_in=counts["records_in"],
             aggregated=counts["aggregated"],
@@ -74,7 +69,7 @@ class RunSummary:
             panes=counts["panes"],
             duration=duration,
             malformed_by_kind=counts["malformed_by_kind"],
-            skipped_values=skipped,
+            skipped_values=skipped_by_field(intake.skipped_by_branch()),
             errors=counts["errors"],
             lateness=intake.lateness,
             delivered=counts.get("delivered"),
@@ -110,6 +105,17 @@ class RunSummary:
         parts += [] if self.delivered is None else [f"{self.delivered:,} delivered"]
         parts += [f"{count:,} values of {name!r} skipped" for name, count in self.skipped_values.items()]
         return ", ".join(parts)
+
+
+def skipped_by_field(by_branch: Iterable[tuple[Branch, list[int]]]) -> dict[str, int]:
+    """What metrics have skipped, by their fields."""
+    skipped: dict[str, int] = {}
+    for branch, by_metric in by_branch:
+        fields = [metric.field for metric in branch.all_metrics() for _ in metric.core_metrics()]
+        for name, count in zip(fields, by_metric, strict=True):
+            if count:
+                skipped[name] = max(count, skipped.get(name, 0))
+    return skipped
 
 
 def _words(name: str) -> str:

@@ -34,8 +34,11 @@ class Sink:
     def check_settings(self) -> None:
         """Called when a pipeline is built: a ConfigurationError says what this machine has not, such as a file."""
 
+    def check_plan(self, plan: Plan) -> None:
+        """Called when a pipeline is built: a ConfigurationError says how this does not fit into it."""
+
     def prepare(self, plan: Plan) -> None:
-        """Called when a pipeline is built, and before open(), with the plan of the pipeline that it is in."""
+        """Called before open() with the plan of the pipeline that it is in."""
 
     def open(self) -> Any:
         """Called once before the first result."""

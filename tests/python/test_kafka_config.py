@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ({"session_timeout_ms": 0}, "session_timeout_ms: 0 is not a whole number of at least 1"),
         ({"max_poll_records": 1.5}, "max_poll_records: 1.5 is not a whole number of at least 1"),
         ({"start_from": "newest"}, "start_from: .*; or 'committed', 'earliest', 'latest'"),
+        ({"start_from": -5}, "start_from: -5 is before 1970"),
         ({"until": "now"}, "until: 'now' is not one of None, 'end'"),
         ({"format": "thrift"}, "format: 'thrift' is not one of 'json', 'cloudevents'"),
         ({"sasl_mechanism": "MD5"}, "sasl_mechanism: 'MD5' is not one of"),
@@ -345,14 +346,15 @@ def test_a_dead_letter_sink_reaches_the_brokers_as_the_source_does(tmp_path: Pat
         (["a"], "y:1", "a", False),
     ],
 )
+@pytest.mark.parametrize("until", [None, "end"])
 @pytest.mark.parametrize("of_dead_letters", [False, True])
 def test_a_pipeline_that_would_read_what_it_sends_is_refused(
-    topics: list[str], brokers: str, topic: str, refused: bool, of_dead_letters: bool
+    topics: list[str], brokers: str, topic: str, refused: bool, of_dead_letters: bool, until: str | None
 ) -> None:
     output = ls.KafkaProducerConfig(bootstrap_servers="x:1", result_topic="out" if of_dead_letters else topic)
     builder = (
         ls.create_pipeline()
-        .with_kafka_source(ls.KafkaConfig(topics=topics, bootstrap_servers=brokers))
+        .with_kafka_source(ls.KafkaConfig(topics=topics, bootstrap_servers=brokers, until=until))
         .with_tumbling_window("1m")
         .aggregate("value")
         .with_sink(ls.KafkaAggregationSink(output))
@@ -360,7 +362,7 @@ def test_a_pipeline_that_would_read_what_it_sends_is_refused(
     if of_dead_letters:
         letters = ls.DeadLetterSink(topic, output)
         builder = builder.with_late_event_handler(ls.LateEventHandler().with_side_output(letters))
-    if refused:
+    if refused and until is None:
         with pytest.raises(
             ls.ConfigurationError, match=rf"Sink\({topic}\): KafkaSource\(.* reads that topic too"
         ):

@@ -8,6 +8,7 @@ from typing import Any
 
 import llmopt_stream as ls
 import pytest
+from interrupted_runs import Fate, FatefulSource
 
 GOOD = {"timestamp": "2026-01-01T00:00:01Z", "latency": 5}
 
@@ -21,6 +22,10 @@ def said(caplog: pytest.LogCaptureFixture, records: Iterable[Any]) -> list[str]:
         .with_options(buffer_size=100)
         .build()
     )
+    return messages_of(caplog, pipeline)
+
+
+def messages_of(caplog: pytest.LogCaptureFixture, pipeline: ls.StreamPipeline) -> list[str]:
     with caplog.at_level(logging.WARNING, "llmopt_stream"):
         pipeline.run()
     return [each.getMessage() for each in caplog.records]
@@ -62,3 +67,59 @@ def test_a_run_need_not_end_for_it(caplog: pytest.LogCaptureFixture) -> None:
 
     assert len(said(caplog, endless())) == 1
     assert known[-1] == 1
+
+
+def test_each_branch_is_judged_by_its_own_records(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = (
+        ls.create_pipeline("p")
+        .with_source(ls.IterableSource([GOOD] * 2))
+        .branch("a")
+        .with_tumbling_window("1m")
+        .aggregate("latncy")
+        .branch("b")
+        .with_tumbling_window("1m")
+        .aggregate("latency")
+        .build()
+    )
+    assert messages_of(caplog, pipeline) == [
+        (
+            "pipeline 'p': all 2 values of 'latncy' were skipped: null, not finite or no numbers; "
+            "is the path 'latncy' right?"
+        )
+    ]
+
+
+def test_a_time_that_was_read_is_no_wrong_path(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = (
+        ls.create_pipeline("p")
+        .with_source(ls.IterableSource([GOOD]))
+        .with_options(past_skew="1h")
+        .with_tumbling_window("1m")
+        .aggregate("latency")
+        .build()
+    )
+    assert messages_of(caplog, pipeline) == ["pipeline 'p': 1 of 1 records were malformed (1 time_behind)"]
+
+
+def test_records_before_a_restart_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    backend = ls.MemoryStateBackend()
+    records: list[Any] = [GOOD] * 3_000 + [{"ts": 1}] * 2_000
+
+    def pipeline_of(source: ls.Source) -> ls.StreamPipeline:
+        return (
+            ls.create_pipeline("p")
+            .with_source(source)
+            .with_tumbling_window("1m")
+            .aggregate("latency")
+            .with_options(buffer_size=1_000)
+            .with_state_backend(backend)
+            .build()
+        )
+
+    source = FatefulSource(ls.IterableSource(records))
+    first = pipeline_of(source)
+    source.fate = Fate(3, "stop", first)
+    assert messages_of(caplog, first) == []
+    assert messages_of(caplog, pipeline_of(ls.IterableSource(records))) == [
+        "pipeline 'p': 1,000 of 1,000 records were malformed (1,000 time_missing); is the path 'timestamp' right?"
+    ]

@@ -327,9 +327,14 @@ class KafkaConfig(_Connection):
         if self.start_from in ("committed", "earliest", "latest"):
             return str(self.start_from)
         try:
-            return -(-time_micros(self.start_from, "KafkaConfig: start_from") // 1000)
+            micros = time_micros(self.start_from, "KafkaConfig: start_from")
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}; or 'committed', 'earliest', 'latest'") from None
+        if micros < 0:
+            raise ConfigurationError(
+                f"KafkaConfig: start_from: {self.start_from!r} is before 1970, and so 'earliest'"
+            )
+        return -(-micros // 1000)
 
     def producer_like(self) -> KafkaProducerConfig:
         """To the same brokers, as the same user, in the same way."""

@@ -43,14 +43,22 @@ class _KafkaSink(Sink):
         if self._config is not None:
             self._config.check_files()
 
-    def prepare(self, plan: Plan) -> None:
-        self._pipeline = plan.name
-        config = self._config or self._of_pipeline
+    def check_plan(self, plan: Plan) -> None:
+        config = self._config_in(plan)
         for source in _kafka_sources(plan):
-            if config is not None and source.reads(config.bootstrap_servers, self._topic_of(config)):
+            # A bounded read ends where the topic did before anything was sent.
+            if source.config.until is None and source.reads(config.bootstrap_servers, self._topic_of(config)):
                 raise ConfigurationError(
                     f"{self}: {source} reads that topic too: the pipeline would take what it has sent itself"
                 )
+
+    def prepare(self, plan: Plan) -> None:
+        self._pipeline = plan.name
+
+    def _config_in(self, plan: Plan) -> KafkaProducerConfig:
+        if self._config is not None:
+            return self._config
+        raise ConfigurationError(f"{self}: config: it says where the brokers are")
 
     def open(self) -> None:
         config = self._config or self._of_pipeline
@@ -171,25 +179,25 @@ class DeadLetterSink(_KafkaSink):
             self._redaction = config.redaction()
 
     def prepare(self, plan: Plan) -> None:
-        sources = _kafka_sources(plan)
-        config = self._config
-        if config is None:
-            sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
-            config = next(
-                (each._config for each in sinks),
-                None if not sources else sources[0].config.producer_like(),
-            )
-        if config is None:
-            raise ConfigurationError(
-                f"{self}: config: the pipeline has neither a Kafka source nor a KafkaAggregationSink that says "
-                "where the brokers are; expected DeadLetterSink(topic, KafkaProducerConfig(...))"
-            )
-        # Reasons may quote what the source was told.
-        self._of_pipeline = config
-        self._redaction = config.redaction()
-        for source in sources:
-            self._redaction.include(source.redaction)
         super().prepare(plan)
+        self._of_pipeline = self._config_in(plan)
+        # Reasons may quote what the source was told.
+        redaction = self._of_pipeline.redaction()
+        for source in _kafka_sources(plan):
+            redaction.include(source.redaction)
+        self._redaction = redaction
+
+    def _config_in(self, plan: Plan) -> KafkaProducerConfig:
+        sinks = [each for each in plan.sinks() if isinstance(each, KafkaAggregationSink)]
+        config = self._config or next((each._config for each in sinks), None)
+        if config is not None:
+            return config
+        for source in _kafka_sources(plan):
+            return source.config.producer_like()
+        raise ConfigurationError(
+            f"{self}: config: the pipeline has neither a Kafka source nor a KafkaAggregationSink that says "
+            "where the brokers are; expected DeadLetterSink(topic, KafkaProducerConfig(...))"
+        )
 
     def open(self) -> None:
         super().open()
