@@ -38,7 +38,7 @@ group = $$($(BIN)/python -c 'import sys, tomllib; \
 	print(*(pin for name in sys.argv[1:] for pin in groups[name]))' $(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp mutants beam-diff chaos chaos-kafka clean
+.PHONY: help deps setup build demo test test-cpp test-python lint lint-quick format stubs settings tsan fuzz bench bench-cpp bench-kafka mutants beam-diff chaos chaos-kafka clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,15 @@ bench-cpp: ## Run the micro-benchmarks of the core, each for BENCH_SECONDS
 	@cmake --preset bench --log-level=WARNING >/dev/null
 	@cmake --build --preset bench
 	@build/bench/llmopt_stream_benchmarks --benchmark_min_time=$(BENCH_SECONDS)
+
+bench-kafka: build $(VENV)/.tools ## Measure from Kafka to Kafka beside reading alone (PEERS: the Python that has bytewax, quixstreams)
+	@tools/install_deps.sh kafka
+	@tools/install_deps.sh bench
+	@cmake --preset bench --log-level=WARNING >/dev/null
+	@cmake --build --preset bench --target kafka_read
+	@trap 'tools/kafka-local stop --dir build/bench-kafka' EXIT; \
+		$(BIN)/python benchmarks/python/bench_kafka.py "$$(tools/kafka-local start --dir build/bench-kafka)" \
+		--floor build/bench/kafka_read $(if $(PEERS),--peers $(PEERS))
 
 mutants: $(VENV)/.builder | deps ## Plant faults in the core, one by one; the conformance suite has to catch each
 	@$(BIN)/python tools/mutants.py $(foreach name,$(ONLY),--only $(name))

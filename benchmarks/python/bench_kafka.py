@@ -1,9 +1,10 @@
 """Kafka in, nine statistics in 60 s windows by model, Kafka out: CPU of this process, and events/s.
 
-    python benchmarks/python/bench_kafka.py BOOTSTRAP [--events 2000000] [--rounds 3] [--peers PYTHON]
+    python benchmarks/python/bench_kafka.py BOOTSTRAP [--events 2000000] [--rounds 3] [--floor FILE] [--peers PYTHON]
 
 An even topic of 4 partitions and a skewed one (60 %, 20 %, 20 %, nothing), events of about 310 bytes. The answer is
 checked before anything is timed: every count, sum, minimum and maximum against a plain loop over the events.
+With --floor, the built benchmarks/cpp/kafka_read.cpp, that reads the even topic in turn with ours and does nothing with it.
 With --peers, the interpreter of an environment that has bytewax and quixstreams, they and ours read a further topic of
 fewer events, whose records have the model as their key, in turn; windows that they complete are checked as well.
 CPU is user and system time of this process, librdkafka's threads included; the broker's is not.
@@ -140,6 +141,16 @@ def beside_peers(python: str, bootstrap: str, count: int, rounds: int) -> None:
         print(f"{name:<20} {min(cpus):.2f}  {', '.join(f'{cpu:.2f}' for cpu in cpus)}   {rate:,.0f}")
 
 
+def floor(program: str, bootstrap: str, topic: str, count: int) -> tuple[float, float]:
+    """CPU seconds and seconds of reading alone."""
+    partitions = str(len(SHARES["even"]))
+    done = subprocess.run(
+        [program, bootstrap, topic, partitions, str(count)], capture_output=True, text=True, check=True
+    )
+    said = json.loads(done.stdout)
+    return said["cpu"], said["seconds"]
+
+
 def reference(count: int) -> dict[tuple[str, str], tuple[int, float, float, float]]:
     values = defaultdict(list)
     for minute, model, latency, _ in events(count):
@@ -201,6 +212,7 @@ def main() -> None:
     arguments.add_argument("bootstrap")
     arguments.add_argument("--events", type=int, default=2_000_000)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--floor", help="the built benchmarks/cpp/kafka_read.cpp")
     arguments.add_argument("--peers", help="the Python that has bytewax and quixstreams")
     arguments.add_argument("--peer-events", type=int, default=200_000)
     said = arguments.parse_args()
@@ -213,6 +225,9 @@ def main() -> None:
             results, cpu, seconds = run(said.bootstrap, topic)
             check(results, expected)
             measured[name].append((cpu / said.events * 1e6, said.events / seconds))
+        if said.floor:
+            cpu, seconds = floor(said.floor, said.bootstrap, topics["even"], said.events)
+            measured["floor"].append((cpu / said.events * 1e6, said.events / seconds))
     print("topic   CPU-s per 1 M events: least, all   events/s: most, all")
     for name, each in measured.items():
         cpus, rates = zip(*each, strict=True)
