@@ -239,6 +239,7 @@ void KafkaConsumer::recover(Partition& partition) {
     rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.index);
     const KafkaStarts::Bounds bounds = starts_->bounds_of(*list).front();
     partition.next = starts_->reachable(partition, partition.next, bounds);
+    partition.told_end = KafkaPartitions::kUnknown;
     if (settings_.until_end) {
         partition.end = std::min(partition.end, bounds.end);
     }
@@ -380,9 +381,9 @@ KafkaConsumer::Message KafkaConsumer::next_record(milliseconds wait) {
     }
 }
 
-void KafkaConsumer::explain_wait(Clock::time_point now) {
+void KafkaConsumer::explain_wait() {
     if (subscribed_ && counts_.rebalances == 0 && !wait_is_explained_ &&
-        now - opened_at_ >= settings_.join_notice) {
+        polled_at_ - opened_at_ >= settings_.join_notice) {
         wait_is_explained_ = true;
         log(kLogWarning, "no partitions yet from " + brokers() +
                              ": the group waits for its other members, and for one that was killed until its "
@@ -390,11 +391,13 @@ void KafkaConsumer::explain_wait(Clock::time_point now) {
     }
 }
 
-void KafkaConsumer::ask_for_ends_again(Clock::time_point now) {
+void KafkaConsumer::ask_for_ends_again() {
+    const Clock::time_point now = Clock::now();
     const WallClock::time_point wall = WallClock::now();
     // One of the clocks stands still while the machine sleeps.
     const bool was_absent =
         now - polled_at_ >= settings_.absence || wall - polled_at_wall_ >= settings_.absence;
+    polled_at_ = now;
     polled_at_wall_ = wall;
     if (!subscribed_ || (!was_absent && now - ends_asked_at_ < kEndsDelay)) {
         return;
@@ -439,16 +442,15 @@ bool KafkaConsumer::next(JsonDecoder& decoder, BatchBuilder& builder, std::size_
     const std::scoped_lock lock(mutex_);
     builder.clear();
     records_.clear();
-    const Clock::time_point now = Clock::now();
-    explain_wait(now);
-    ask_for_ends_again(now);
-    polled_at_ = Clock::now();
+    ask_for_ends_again();
+    explain_wait();
     store_handed_out();
     if (paused_) {
         set_paused(false);
     }
     if (pending_ == nullptr) {
         pending_ = next_record(wait);
+        ask_for_ends_again();
     }
     refuse_if_hopeless();
     if (failure_) {

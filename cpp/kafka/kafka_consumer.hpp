@@ -143,9 +143,9 @@ private:
 
     [[nodiscard]] Partition* partition_of(const rd_kafka_message_t& message);
     void finish(Partition& partition);
-    void explain_wait(std::chrono::steady_clock::time_point now);
-    /// After an absence: records may have come to partitions that were at their ends.
-    void ask_for_ends_again(std::chrono::steady_clock::time_point now);
+    void explain_wait();
+    /// After an absence, also one within next(): records may have come to partitions that were at their ends.
+    void ask_for_ends_again();
     /// The next message that is a record, not one handed out before; nullptr after `wait`.
     [[nodiscard]] Message next_record(std::chrono::milliseconds wait);
     void refuse_event(const rd_kafka_message_t& message);
